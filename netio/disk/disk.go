@@ -1,0 +1,143 @@
+// Package disk keeps a member's files on the operating system's file system: port.Disk on one directory, and the layout,
+// format version and lock of a whole data directory.
+//
+// It leaves to others what the files mean (node's WAL and snapshots) and what to do after an error: nothing is retried
+// here, because after a failed write or sync nothing is known of what is on disk.
+//
+// Concurrency: a FileDisk and a Dir may be used by several goroutines; a file by one at a time, as its lane does.
+package disk
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// FileDisk is the files of one directory.
+type FileDisk struct {
+	dir         string
+	observeSync func(time.Duration)
+}
+
+var _ port.Disk = (*FileDisk)(nil)
+
+// Options of a FileDisk.
+type Options struct {
+	// ObserveSync is told how long each File.Sync took, in the goroutine that made it. Nil: nobody is.
+	ObserveSync func(time.Duration)
+}
+
+// Open returns the files of dir, making the directory (0700, durably) when there is none.
+func Open(dir string, o Options) (*FileDisk, error) {
+	if err := makeDirs(dir); err != nil {
+		return nil, err
+	}
+	return &FileDisk{dir: dir, observeSync: o.ObserveSync}, nil
+}
+
+// Dir returns the directory's path.
+func (d *FileDisk) Dir() string { return d.dir }
+
+// Create implements port.Disk. The content's blocks are reserved where the file system can do that, so that later writes
+// inside of size can't run out of space.
+func (d *FileDisk) Create(name string, size int64) (port.File, error) {
+	path := d.path(name)
+	f, err := createFile(path)
+	if err != nil {
+		return nil, &Error{Op: "create", Path: path, Err: err}
+	}
+	if size > 0 {
+		if err := preallocate(f, size); err != nil {
+			// Without this, a full disk would keep a half-made file that takes the name.
+			_ = f.Close()
+			_ = os.Remove(path)
+			return nil, &Error{Op: "preallocate", Path: path, Err: err}
+		}
+	}
+	return &file{f: f, path: path, observeSync: d.observeSync, reserved: size}, nil
+}
+
+// Open implements port.Disk.
+func (d *FileDisk) Open(name string) (port.File, error) {
+	path := d.path(name)
+	f, err := openFile(path)
+	if err != nil {
+		return nil, &Error{Op: "open", Path: path, Err: err}
+	}
+	return &file{f: f, path: path, observeSync: d.observeSync}, nil
+}
+
+// Rename implements port.Disk.
+func (d *FileDisk) Rename(from, to string) error {
+	path, target := d.path(from), d.path(to)
+	if err := os.Rename(path, target); err != nil {
+		return &Error{Op: "rename", Path: path, Err: err}
+	}
+	return nil
+}
+
+// Remove implements port.Disk.
+func (d *FileDisk) Remove(name string) error {
+	path := d.path(name)
+	if err := os.Remove(path); err != nil {
+		return &Error{Op: "remove", Path: path, Err: err}
+	}
+	return nil
+}
+
+// List implements port.Disk. Directories (lost+found, say) are not files and left out.
+func (d *FileDisk) List() ([]string, error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, &Error{Op: "list", Path: d.dir, Err: err}
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// SyncDir implements port.Disk.
+func (d *FileDisk) SyncDir() error { return syncDir(d.dir) }
+
+// path panics on a name that is not a plain one: names come from the program, never from outside.
+func (d *FileDisk) path(name string) string {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) {
+		panic(fmt.Sprintf("disk: %q is not a plain file name", name))
+	}
+	return filepath.Join(d.dir, name)
+}
+
+// makeDirs makes dir and the directories above it that are missing, and syncs the parent of each one made: a directory that
+// vanishes in a power cut takes synced files along.
+func makeDirs(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil {
+		if !info.IsDir() {
+			return &Error{Op: "open directory", Path: dir, Err: errNotDir}
+		}
+		return nil
+	}
+	if !os.IsNotExist(err) {
+		return &Error{Op: "open directory", Path: dir, Err: err}
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDirs(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
+		return &Error{Op: "make directory", Path: dir, Err: err}
+	}
+	return syncDir(parent)
+}

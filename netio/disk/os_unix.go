@@ -1,0 +1,47 @@
+//go:build !windows
+
+package disk
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func createFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+func openFile(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+
+// isNoSpace counts a used-up quota as a full disk: to the member they are the same.
+func isNoSpace(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// syncDir makes the directory's names durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return &Error{Op: "sync directory", Path: dir, Err: err}
+	}
+	err = f.Sync()
+	_ = f.Close() // opened for reading: closing can lose nothing
+	if err != nil {
+		return &Error{Op: "sync directory", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// lockFile takes an exclusive lock that ends with the process, however that ends. It does not wait: errLockHeld.
+func lockFile(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errLockHeld
+	}
+	return err
+}
+
+// loose tells permissions that let others in.
+func loose(m os.FileMode) bool { return m.Perm()&0o077 != 0 }

@@ -1,0 +1,168 @@
+package world
+
+import (
+	"time"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/sim/prng"
+)
+
+// Host is a machine that one member runs on. Between crashes it has lives, counted by epochs: the ports of a life are dead
+// after it, and no callback of one life comes in another. Its disks stay.
+type Host struct {
+	w     *World
+	id    uint64
+	index int
+
+	epoch  uint32 // of the life that is, or was last; the first is 1
+	up     bool
+	paused bool
+	held   []event // what a paused host has yet to take, in order
+
+	member Member
+	clock  *Clock
+	lanes  []*Lane
+	disks  []*Disk
+	peers  []port.Peer
+
+	drift    int64 // parts per million that the host's clock runs fast
+	slowness int   // disk latency in percent of normal
+	fuse     int   // disk operations until the host dies in one; negative: never
+
+	chance *prng.Source
+}
+
+// Member is what runs on a host.
+type Member interface {
+	// Receive takes a message from the network.
+	Receive(from port.MemberID, payload []byte)
+	// EndTurn is called once after each event that called into the member.
+	EndTurn()
+}
+
+// AddHost adds a machine; its name on the network is id. Its clock gains drift microseconds a second.
+func (w *World) AddHost(id port.MemberID, drift int64) *Host {
+	h := &Host{w: w, id: uint64(id), index: len(w.hosts), drift: drift, slowness: 100, fuse: -1,
+		chance: w.Stream("host " + string(rune('A'+len(w.hosts))))}
+	w.hosts = append(w.hosts, h)
+	w.net.grow(h)
+	return h
+}
+
+// ID returns the host's name on the network.
+func (h *Host) ID() port.MemberID { return port.MemberID(h.id) }
+
+// Index returns the host's place in World.Hosts.
+func (h *Host) Index() int { return h.index }
+
+// Up says whether a life is going on; Paused whether it is held still.
+func (h *Host) Up() bool     { return h.up }
+func (h *Host) Paused() bool { return h.paused }
+
+// Epoch counts the host's lives.
+func (h *Host) Epoch() uint32 { return h.epoch }
+
+// Begin starts a new life: after it the ports may be asked for, and the member made. Attach must follow, or Crash.
+func (h *Host) Begin() {
+	if h.up {
+		panic("world: a host that is up can't begin")
+	}
+	h.epoch++
+	h.up = true
+	h.lanes = h.lanes[:0]
+	h.peers = nil
+	h.clock = newClock(h)
+	for _, d := range h.disks {
+		d.reopen()
+	}
+	h.w.Note(Boot, h.id, uint64(h.epoch), 0)
+}
+
+// Attach says who the member of this life is; until then messages to the host are lost.
+func (h *Host) Attach(m Member) { h.member = m }
+
+// Clock returns the clock of this life.
+func (h *Host) Clock() *Clock { return h.clock }
+
+// Network returns this life's door to the network.
+func (h *Host) Network() *Door { return &Door{host: h, epoch: h.epoch} }
+
+// Lane makes a lane for this life. Work waits for its turn for a time between the bounds (scaled by the disk's slowness)
+// and for the bytes it moves.
+func (h *Host) Lane(least, most time.Duration) *Lane {
+	l := &Lane{host: h, epoch: h.epoch, least: least, most: most}
+	h.lanes = append(h.lanes, l)
+	return l
+}
+
+// Disk returns the host's disk of the given name, a new and empty one the first time.
+func (h *Host) Disk(name string) *Disk {
+	for _, d := range h.disks {
+		if d.name == name {
+			return d
+		}
+	}
+	d := &Disk{host: h, name: name, chance: h.w.Stream("disk " + name + string(rune('A'+h.index)))}
+	h.disks = append(h.disks, d)
+	return d
+}
+
+// Do has fn called in a turn of the host once d has passed, unless the life that now is has ended by then. The event is
+// held while the host is paused.
+func (h *Host) Do(d time.Duration, kind Kind, fn func()) {
+	h.w.schedule(h.w.now+int64(d), event{kind: kind, host: h, epoch: h.epoch, fn: fn})
+}
+
+// Visit has fn called once d has passed in a turn of whatever life then is; refused is called instead, outside any turn,
+// when the host is down.
+func (h *Host) Visit(d time.Duration, kind Kind, fn, refused func()) {
+	h.w.schedule(h.w.now+int64(d), event{kind: kind, host: h, fn: func() {
+		if h.member == nil {
+			refused()
+			return
+		}
+		fn()
+	}})
+}
+
+// take makes an event of the host happen, or not.
+func (h *Host) take(e event) {
+	switch {
+	case e.epoch != 0 && e.epoch != h.epoch:
+		return // of an earlier life
+	case h.paused:
+		h.held = append(h.held, e)
+		return
+	case e.epoch != 0 && !h.up:
+		return
+	case e.kind == Message:
+		if h.member == nil || !h.w.net.delivers(e.from, h) {
+			h.w.Counts.Lost++
+			return
+		}
+		h.member.Receive(port.MemberID(e.from), e.payload)
+	default:
+		e.fn()
+	}
+	if h.member != nil {
+		h.member.EndTurn()
+	}
+}
+
+// Pause holds the host still: nothing that is for it happens until Resume, though the time goes on.
+func (h *Host) Pause() {
+	if h.up && !h.paused {
+		h.paused = true
+		h.w.Counts.Pauses++
+	}
+}
+
+// Resume lets a paused host go on: all that was held happens now, in order.
+func (h *Host) Resume() {
+	h.paused = false
+	for _, e := range h.held {
+		h.w.schedule(h.w.now, e)
+	}
+	clear(h.held)
+	h.held = h.held[:0]
+}

@@ -1,0 +1,73 @@
+package world
+
+import "time"
+
+// Lane does a host's blocking work, one piece after the other. A piece runs at one moment some time after its turn has
+// come, and is reported at that moment, or later where it moved many bytes. A crash before that moment may still have it
+// done in part: see breakOff.
+type Lane struct {
+	host        *Host
+	epoch       uint32
+	least, most time.Duration
+	jobs        []job
+	ran         bool // the first job has run, and is yet to be reported
+}
+
+type job struct{ work, done func() }
+
+// diskBytesPerSecond is what a disk takes when it is not slow.
+const diskBytesPerSecond = 200 << 20
+
+// Run has work run after all given before, then done called in a turn.
+func (l *Lane) Run(work, done func()) {
+	if l.epoch != l.host.epoch || !l.host.up {
+		return
+	}
+	l.jobs = append(l.jobs, job{work, done})
+	if len(l.jobs) == 1 {
+		l.begin()
+	}
+}
+
+func (l *Lane) begin() {
+	h := l.host
+	wait := h.chance.Duration(l.least, l.most)
+	if h.chance.Permille(20) {
+		wait += h.chance.Duration(l.most, 10*l.most) // now and then a disk has something else to do
+	}
+	h.w.schedule(h.w.now+int64(wait)*int64(h.slowness)/100, event{kind: LaneWork, host: h, epoch: l.epoch, fn: l.exec})
+}
+
+func (l *Lane) exec() {
+	h := l.host
+	before := h.w.Counts.BytesWritten
+	l.jobs[0].work()
+	l.ran = true
+	moved := int64(h.w.Counts.BytesWritten - before)
+	if cost := scale(moved, int64(time.Second), diskBytesPerSecond) * int64(h.slowness) / 100; cost > int64(time.Millisecond) {
+		h.w.schedule(h.w.now+cost, event{kind: LaneDone, host: h, epoch: l.epoch, fn: l.report})
+		return
+	}
+	l.report()
+}
+
+func (l *Lane) report() {
+	done := l.jobs[0].done
+	copy(l.jobs, l.jobs[1:])
+	l.jobs[len(l.jobs)-1] = job{}
+	l.jobs = l.jobs[:len(l.jobs)-1]
+	l.ran = false
+	if len(l.jobs) > 0 {
+		l.begin()
+	}
+	done()
+}
+
+// breakOff is what a crash does to a lane: the work whose turn it was may have been done in part, or as a whole without
+// anyone having been told.
+func (l *Lane) breakOff() {
+	if len(l.jobs) == 0 || l.ran || !l.host.chance.Permille(600) {
+		return
+	}
+	l.host.BurnFuse(l.host.chance.Intn(8), l.jobs[0].work)
+}

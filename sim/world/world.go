@@ -1,0 +1,150 @@
+// Package world is a simulated world for passive members to live in: one clock, one queue of events, and for each host a
+// network, disks, lanes and a local time that implement the ports of package node/port.
+//
+// It decides what befalls a host's messages and files when asked (drop this link, crash with loss of power), never when:
+// that is the business of the simulator above. It knows nothing of what a member is.
+//
+// An event is a turn: it calls into at most one host, and the host's end of turn follows it. Every event goes into the
+// fingerprint before it happens, so that two runs of one seed can be compared, and with a trace, the first event found
+// where they part.
+//
+// Concurrency: none. Everything here runs on the caller's goroutine, and there is no lock, as nothing else ever runs.
+package world
+
+import (
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/detcd/detcd/sim/prng"
+)
+
+// Kind says what an event, or a note between events, is.
+type Kind uint8
+
+// The kinds of events and notes.
+const (
+	Timer     Kind = iota + 1 // a host's clock calls back
+	Message                   // a message arrives at a host
+	LaneWork                  // a lane's work runs
+	LaneDone                  // a lane's work, done before, is reported
+	Request                   // a client's request arrives at a host
+	Answer                    // a host's answer arrives at a client
+	Client                    // a client thinks of something to do, or its patience ends
+	Fault                     // something breaks or is mended
+	DiskWrite                 // note: bytes go to a disk's cache
+	DiskSync                  // note: a file is made durable
+	DiskNames                 // note: a disk's list of names changes
+	Sent                      // note: a message is sent
+	Boot                      // note: a host starts
+	Crash                     // note: a host stops
+	Applied                   // note: a member has applied an entry
+	Judged                    // note: something else that must not differ
+)
+
+var kindNames = [...]string{"?", "timer", "message", "lane-work", "lane-done", "request", "answer", "client", "fault",
+	"disk-write", "disk-sync", "disk-names", "sent", "boot", "crash", "applied", "judged"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// World is the simulated world.
+type World struct {
+	now    int64 // nanoseconds since the world began
+	events queue
+	count  uint64
+
+	print  fingerprint
+	tracer *Tracer
+
+	seed  uint64
+	net   *Net
+	hosts []*Host
+
+	// Counts of what befell the hosts, for reports. Nothing reads them to decide.
+	Counts Counts
+}
+
+// Counts tells what befell the hosts.
+type Counts struct {
+	Messages, Lost, Repeated, Blocked uint64
+	Crashes, PowerLosses, Pauses      uint64
+	CrashedInDiskWork                 uint64 // crashes that cut a disk operation short
+	TornWrites                        uint64 // single writes of which a crash kept a part
+	LostWrites                        uint64 // single writes of which a crash kept nothing
+	UndoneNames                       uint64 // changes of names that a crash undid
+	DiskFull, FailedSyncs             uint64
+	Syncs, BytesWritten               uint64
+}
+
+// New returns an empty world at time zero. A tracer may be nil.
+func New(seed uint64, tracer *Tracer) *World {
+	w := &World{seed: seed, tracer: tracer}
+	w.net = newNet(w)
+	return w
+}
+
+// Stream returns the random stream of the given name under the world's seed.
+func (w *World) Stream(name string) *prng.Source { return prng.New(w.seed, name) }
+
+// Now returns the true time since the world began; no host can see it.
+func (w *World) Now() time.Duration { return time.Duration(w.now) }
+
+// Count returns the number of events so far.
+func (w *World) Count() uint64 { return w.count }
+
+// Fingerprint returns the hash of all events and notes so far.
+func (w *World) Fingerprint() uint64 { return w.print.sum }
+
+// Net returns the network between the hosts.
+func (w *World) Net() *Net { return w.net }
+
+// Hosts returns all hosts in the order they were added. The caller must not change the slice.
+func (w *World) Hosts() []*Host { return w.hosts }
+
+// After has fn called once d has passed, as an event of no host.
+func (w *World) After(d time.Duration, kind Kind, fn func()) {
+	w.schedule(w.now+int64(d), event{kind: kind, fn: fn})
+}
+
+func (w *World) schedule(at int64, e event) {
+	w.events.push(max(at, w.now), e)
+}
+
+// Note puts a fact that is no event of its own into the fingerprint and the trace. host is 0 for none.
+func (w *World) Note(kind Kind, host uint64, a, b uint64) {
+	w.print.mix(uint64(kind)<<56 ^ host)
+	w.print.mix(a)
+	w.print.mix(b)
+	if w.tracer != nil {
+		w.tracer.record(w.count, w.now, kind, host, a, b, w.print.sum)
+	}
+}
+
+// Step makes the next event happen. It returns false when there is none, or none before the given time; then the time is
+// that one.
+func (w *World) Step(until time.Duration) bool {
+	at, ok := w.events.next()
+	if !ok || at > int64(until) {
+		w.now = max(w.now, int64(until))
+		return false
+	}
+	e := w.events.pop()
+	w.now = at
+	w.count++
+	var id, sum uint64
+	if e.host != nil {
+		id = e.host.id
+	}
+	if e.payload != nil {
+		if sum = xxhash.Sum64(e.payload); sum != e.sum {
+			panic("world: a message was changed after it was given to the network")
+		}
+	}
+	w.print.mix(uint64(at))
+	w.Note(e.kind, id, e.from, sum)
+	if e.host == nil {
+		e.fn()
+	} else {
+		e.host.take(e)
+	}
+	return true
+}

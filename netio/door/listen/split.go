@@ -1,0 +1,184 @@
+package listen
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// helloTimeout is how long a new connection has to show what it speaks (TLS handshake included), so that connections that
+// say nothing do not pile up.
+const helloTimeout = 10 * time.Second
+
+// preface is what every HTTP/2 connection begins with (RFC 9113, section 3.4); no HTTP/1.1 request does.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+// tlsHandshake is the first byte of a TLS connection (RFC 8446, section 5.1); no HTTP request begins with it.
+const tlsHandshake = 0x16
+
+// Splitter sorts the connections of one listener into HTTP/2 and HTTP/1.1.
+type Splitter struct {
+	listener net.Listener
+	tls      *tls.Config
+	plain    bool
+	failed   func(net.Conn, error)
+	// HTTP2 and HTTP1 are listeners of their own. Closing one refuses its connections and leaves the other.
+	HTTP2, HTTP1 *Queue
+	handshakes   sync.WaitGroup
+	ctx          context.Context
+	cancel       context.CancelFunc
+}
+
+// NewSplitter splits l. With a TLS configuration, connections are secured; with plain and that, both kinds are accepted. failed is told
+// of connections that did not get as far as a protocol.
+func NewSplitter(l net.Listener, config *tls.Config, plain bool, failed func(net.Conn, error)) *Splitter {
+	s := &Splitter{listener: l, plain: plain || config == nil, failed: failed, HTTP2: newQueue(l.Addr()), HTTP1: newQueue(l.Addr())}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if config != nil {
+		s.tls = config.Clone()
+		// The server's order decides: a client that offers both is curl or a browser; gRPC clients offer h2 alone.
+		s.tls.NextProtos = []string{"http/1.1", "h2"}
+	}
+	return s
+}
+
+// Serve accepts connections until the listener is closed, and returns why.
+func (s *Splitter) Serve() error {
+	var delay time.Duration
+	for {
+		c, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil {
+				return net.ErrClosed
+			}
+			var ne net.Error
+			if errors.As(err, &ne) && ne.Temporary() { //nolint:staticcheck // the one way to tell that descriptors have run out
+				delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+				select {
+				case <-time.After(delay):
+					continue
+				case <-s.ctx.Done():
+					return net.ErrClosed
+				}
+			}
+			return err
+		}
+		delay = 0
+		s.handshakes.Go(func() { s.sort(c) })
+	}
+}
+
+// Close stops accepting, drops connections that were not sorted yet and closes both queues.
+func (s *Splitter) Close() error {
+	s.cancel()
+	err := s.listener.Close()
+	s.handshakes.Wait()
+	s.HTTP1.Close()
+	s.HTTP2.Close()
+	return err
+}
+
+// sort finds out what c speaks and passes it on.
+func (s *Splitter) sort(c net.Conn) {
+	// A close while c is still silent must not wait for its time-out.
+	defer context.AfterFunc(s.ctx, func() { c.Close() })()
+	if err := c.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+		c.Close()
+		return
+	}
+	sorted, http2, err := s.hello(c)
+	if err == nil {
+		err = c.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		c.Close()
+		if s.failed != nil && s.ctx.Err() == nil {
+			s.failed(c, err)
+		}
+		return
+	}
+	q := s.HTTP1
+	if http2 {
+		q = s.HTTP2
+	}
+	q.put(sorted)
+}
+
+// hello reads as much of c as tells its protocol, and returns a connection on which nothing seems to have been read.
+func (s *Splitter) hello(c net.Conn) (sorted net.Conn, http2 bool, err error) {
+	if s.tls == nil {
+		return sniff(c, nil)
+	}
+	var first []byte
+	if s.plain {
+		first = make([]byte, 1)
+		if _, err := io.ReadFull(c, first); err != nil {
+			return nil, false, err
+		}
+		if first[0] != tlsHandshake {
+			return sniff(c, first)
+		}
+	}
+	secured := tls.Server(replay(c, first), s.tls)
+	if err := secured.HandshakeContext(s.ctx); err != nil {
+		return nil, false, err
+	}
+	switch secured.ConnectionState().NegotiatedProtocol {
+	case "h2":
+		return secured, true, nil
+	case "http/1.1":
+		return secured, false, nil
+	}
+	return sniff(secured, nil) // a client that does not name its protocol
+}
+
+// sniff compares the beginning of c with the HTTP/2 preface, and decides at the first byte that differs.
+func sniff(c net.Conn, start []byte) (net.Conn, bool, error) {
+	buf := make([]byte, len(start), len(preface))
+	copy(buf, start)
+	for bytes.HasPrefix(preface, buf) {
+		if len(buf) == len(preface) {
+			return replay(c, buf), true, nil
+		}
+		n, err := c.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err != nil && n == 0 {
+			return nil, false, err
+		}
+	}
+	return replay(c, buf), false, nil
+}
+
+// replayed is a connection whose first bytes were read already and are read again.
+type replayed struct {
+	net.Conn
+	// Invariant: only one goroutine reads, as with any protocol on a connection.
+	prefix []byte
+}
+
+func replay(c net.Conn, prefix []byte) net.Conn {
+	if len(prefix) == 0 {
+		return c
+	}
+	return &replayed{Conn: c, prefix: prefix}
+}
+
+// Read implements net.Conn.
+func (r *replayed) Read(p []byte) (int, error) {
+	if len(r.prefix) == 0 {
+		return r.Conn.Read(p)
+	}
+	n := copy(p, r.prefix)
+	if r.prefix = r.prefix[n:]; len(r.prefix) == 0 {
+		r.prefix = nil
+	}
+	return n, nil
+}
+
+// NetConn returns the connection below, as (*tls.Conn).NetConn does.
+func (r *replayed) NetConn() net.Conn { return r.Conn }

@@ -1,0 +1,285 @@
+package wal
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// replay reads a WAL from its first segment to its last and changes nothing on disk.
+type replay struct {
+	disk  port.Disk
+	id    *Identity            // nil: any
+	visit func(r Record) error // nil: none
+
+	segments    []segment
+	header      header // of the last segment
+	state       state
+	entries     []*raftpb.Entry // Invariant: consecutive, the last one is state.last
+	incarnation uint64
+	batch       uint64 // number of the last complete batch
+	synced      uint32 // CRC of its last record
+	sinceMark   int64
+	pending     []record // records of the batch after it
+	slab        []slot
+
+	// Of the last segment, once all is read:
+	file  port.File // open
+	end   int64     // where the next record goes
+	chain uint32    // CRC of the record before end
+	dirty int64     // from end up to here there are bytes that must be zeroed
+}
+
+// slot is an entry with the numbers it points to, so that 64 entries cost one allocation.
+type slot struct {
+	entry       raftpb.Entry
+	index, term uint64
+	kind        raftpb.EntryType
+}
+
+// list finds the segments, and the temporary files left over from making one.
+func list(d port.Disk) (segments []segment, temps []string, err error) {
+	names, err := d.List()
+	if err != nil {
+		return nil, nil, fmt.Errorf("wal: list: %w", err)
+	}
+	for _, name := range names { // sorted, hence in order of seq
+		seq, temp, ok := parseName(name)
+		switch {
+		case !ok:
+		case temp:
+			temps = append(temps, name)
+		default:
+			if n := len(segments); n > 0 && segments[n-1].seq+1 != seq {
+				missing := segmentName(segments[n-1].seq + 1)
+				return nil, nil, &CorruptError{File: missing, Reason: "segment is missing, though " + name + " is there"}
+			}
+			segments = append(segments, segment{seq: seq})
+		}
+	}
+	return segments, temps, nil
+}
+
+// run replays all segments. Without an error, file is left open.
+func (p *replay) run() (err error) {
+	var stopped int64 // where reading the segment before stopped
+	for i := range p.segments {
+		s := &p.segments[i]
+		r, err := p.open(s)
+		if err != nil {
+			return err
+		}
+		off, err := p.first(r, i, stopped)
+		if err == nil {
+			stopped, err = p.records(r, s, off)
+		}
+		if err == nil && i == len(p.segments)-1 {
+			p.file = r.file
+			if err = p.last(r, stopped); err == nil {
+				err = p.whole()
+			}
+		}
+		if err != nil || r.file != p.file {
+			p.file = nil
+			if e := r.file.Close(); e != nil && err == nil {
+				err = fmt.Errorf("wal: close %s: %w", r.name, e)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *replay) open(s *segment) (*reader, error) {
+	f, err := p.disk.Open(s.name())
+	if err != nil {
+		return nil, fmt.Errorf("wal: open %s: %w", s.name(), err)
+	}
+	if s.size, err = f.Size(); err != nil {
+		_ = f.Close() // the first error is the one that matters
+		return nil, fmt.Errorf("wal: size of %s: %w", s.name(), err)
+	}
+	return &reader{file: f, name: s.name(), seq: s.seq, size: s.size}, nil
+}
+
+// first reads segment i's header and checks that it continues the segments before, whose reading ended at stopped.
+func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) {
+	bad := func(reason string) (int64, error) {
+		return 0, &CorruptError{File: r.name, Reason: reason}
+	}
+	rec, ok, err := r.record(0)
+	if err != nil {
+		return 0, err
+	}
+	// A segment has its name only once its header is durable, so this is never a torn write, not in the last one either.
+	if !ok || rec.kind != kindHeader || rec.flags != flagLast {
+		return bad("no intact segment header")
+	}
+	h, reason, err := parseHeader(rec.payload)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", r.name, err)
+	}
+	if reason != "" || h.seq != r.seq {
+		return bad(reason + " (or of another segment)")
+	}
+	if p.id != nil && h.id != *p.id {
+		return 0, fmt.Errorf("%w: %s is of cluster %x member %x, not cluster %x member %x", ErrIdentity, r.name,
+			h.id.Cluster, h.id.Member, p.id.Cluster, p.id.Member)
+	}
+	if i == 0 {
+		p.state, p.incarnation, p.batch = h.state, h.incarnation, rec.batch
+	} else {
+		if rec.chain != p.synced || rec.batch != p.batch {
+			// The header vouches for batches that are not there: the segment before ends too early.
+			return 0, &CorruptError{File: p.segments[i-1].name(), Offset: stopped,
+				Reason: fmt.Sprintf("no intact record, but %s says that more follows (batches up to %d, read up to %d)", r.name, rec.batch, p.batch)}
+		}
+		if !p.state.same(&h.state) || h.incarnation < p.incarnation || h.id != p.header.id {
+			return bad("segment header contradicts the segments before")
+		}
+		p.incarnation = h.incarnation
+	}
+	p.header, p.synced, p.pending = h, rec.crc, p.pending[:0]
+	next = recordBytes(len(rec.payload))
+	p.sinceMark += next
+	return next, p.tell(r, &rec)
+}
+
+// records replays a segment from off up to where no intact record of it stands.
+func (p *replay) records(r *reader, s *segment, off int64) (stopped int64, err error) {
+	chain := p.synced
+	for {
+		rec, ok, err := r.record(off)
+		if err != nil || !ok {
+			return off, err
+		}
+		if rec.chain != chain || rec.batch != p.batch+1 || rec.kind == kindHeader {
+			// A crash leaves no intact record out of its order: whatever was there was zeroed before this could be written.
+			return 0, &CorruptError{File: r.name, Offset: off, Reason: fmt.Sprintf("record of batch %d out of order after batch %d", rec.batch, p.batch)}
+		}
+		if err := p.tell(r, &rec); err != nil {
+			return 0, err
+		}
+		p.pending = append(p.pending, rec)
+		chain = rec.crc
+		off += recordBytes(len(rec.payload))
+		if rec.flags&flagLast == 0 {
+			continue
+		}
+		for i := range p.pending {
+			if broken := p.apply(s, &p.pending[i]); broken != "" {
+				return 0, &CorruptError{File: r.name, Offset: p.pending[i].offset, Reason: broken}
+			}
+		}
+		clear(p.pending)
+		p.pending, p.batch, p.synced = p.pending[:0], rec.batch, chain
+	}
+}
+
+// apply takes in one record of a complete batch, or says what is wrong with it.
+func (p *replay) apply(s *segment, rec *record) (broken string) {
+	b := rec.payload
+	p.sinceMark += recordBytes(len(b))
+	switch rec.kind {
+	case kindEntry:
+		index, term := order.Uint64(b), order.Uint64(b[8:])
+		if broken = p.state.addEntry(index, term); broken != "" {
+			return broken
+		}
+		keep := 0
+		if len(p.entries) > 0 && index > p.entries[0].GetIndex() {
+			keep = int(index - p.entries[0].GetIndex())
+		}
+		p.entries = append(p.entries[:keep], p.entry(index, term, raftpb.EntryType(rec.sub), b[entryFixedBytes:]))
+		s.maxIndex = max(s.maxIndex, index)
+	case kindSnapshot:
+		m := &SnapshotMark{Index: order.Uint64(b), Term: order.Uint64(b[8:]), ConfState: b[markFixedBytes:]}
+		if broken = p.state.setMark(m, rec.sub&subReset != 0); broken != "" {
+			return broken
+		}
+		p.drop(m.Index, rec.sub&subReset != 0)
+		p.sinceMark = 0
+	case kindHardState:
+		return p.state.setHard(order.Uint64(b), order.Uint64(b[8:]), order.Uint64(b[16:]))
+	case kindStart:
+		n := order.Uint64(b)
+		if n <= p.incarnation {
+			return fmt.Sprintf("incarnation %d after %d", n, p.incarnation)
+		}
+		p.incarnation = n
+	}
+	return ""
+}
+
+// drop forgets the entries up to index, or all.
+func (p *replay) drop(index uint64, all bool) {
+	n := 0
+	for n < len(p.entries) && (all || p.entries[n].GetIndex() <= index) {
+		n++
+	}
+	kept := copy(p.entries, p.entries[n:])
+	clear(p.entries[kept:]) // else they keep their read buffers alive
+	p.entries = p.entries[:kept]
+}
+
+func (p *replay) entry(index, term uint64, kind raftpb.EntryType, data []byte) *raftpb.Entry {
+	if len(p.slab) == 0 {
+		p.slab = make([]slot, 64)
+	}
+	s := &p.slab[0]
+	p.slab = p.slab[1:]
+	s.index, s.term, s.kind = index, term, kind
+	s.entry.Index, s.entry.Term, s.entry.Type = &s.index, &s.term, &s.kind
+	if len(data) > 0 {
+		s.entry.Data = data
+	}
+	return &s.entry
+}
+
+// last decides what the end of the last segment is: a clean end, a torn tail, or corruption.
+func (p *replay) last(r *reader, stopped int64) error {
+	end, chain := stopped, p.synced
+	for i := range p.pending {
+		if p.pending[i].kind != kindSettled {
+			end = p.pending[i].offset
+			break
+		}
+		chain = p.pending[i].crc // a Settle mark is good where it stands: the batch it begins just was never written
+	}
+	dirty, later, err := r.tail(stopped, p.batch+1)
+	if err != nil {
+		return err
+	}
+	if later {
+		return &CorruptError{File: r.name, Offset: stopped, Reason: fmt.Sprintf("no intact record of batch %d, though a later batch follows", p.batch+1)}
+	}
+	p.end, p.chain, p.dirty = end, chain, dirty
+	if dirty == stopped && end == stopped {
+		p.dirty = end
+	}
+	return nil
+}
+
+// whole checks that what was read is a log without a hole behind its snapshot.
+func (p *replay) whole() error {
+	have := p.state.last + 1
+	if len(p.entries) > 0 {
+		have = p.entries[0].GetIndex()
+	}
+	if have > p.state.mark.Index+1 {
+		return &CorruptError{File: p.segments[0].name(), Reason: fmt.Sprintf("the log begins at entry %d, its snapshot ends at %d", have, p.state.mark.Index)}
+	}
+	return nil
+}
+
+// tell hands a record to the visitor.
+func (p *replay) tell(r *reader, rec *record) error {
+	if p.visit == nil {
+		return nil
+	}
+	return p.visit(describe(r.name, rec))
+}

@@ -1,0 +1,269 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// DefaultSegmentBytes is the size segments are preallocated to when Options says nothing.
+const DefaultSegmentBytes = 64 << 20
+
+// ErrCorrupt is what errors.Is finds in the errors of Open, Verify and Dump (and of package snapshot) when bytes that a
+// finished sync covered are not what was written. The disk is left as it was.
+var ErrCorrupt = errors.New("data on disk is corrupt")
+
+// ErrIdentity is returned by Open for a WAL of another cluster or another member.
+var ErrIdentity = errors.New("wal: belongs to another cluster or member")
+
+// ErrFormat is returned for a WAL whose format version this software does not know.
+var ErrFormat = errors.New("wal: unknown format version")
+
+// ErrClosed is returned by every call on a Log after Close.
+var ErrClosed = errors.New("wal: closed")
+
+// CorruptError says where corruption was found; errors.Is(err, ErrCorrupt) holds for it.
+type CorruptError struct {
+	File   string // name in its directory
+	Offset int64  // in bytes, of the record or block that is not what it should be
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%v: %s at offset %d: %s", ErrCorrupt, e.File, e.Offset, e.Reason)
+}
+
+// Unwrap makes errors.Is(err, ErrCorrupt) true.
+func (e *CorruptError) Unwrap() error { return ErrCorrupt }
+
+// Identity says whose data this is. It is written into every file, and no other's file is opened.
+type Identity struct {
+	Cluster, Member uint64
+}
+
+// SnapshotMark records that a durable snapshot file exists: all entries up to Index are in it.
+type SnapshotMark struct {
+	Index, Term uint64
+	ConfState   []byte // a raftpb.ConfState, encoded; opaque here
+}
+
+// Batch is what one raft append asks to be made durable. Its parts take effect in this order: Snapshot, Entries, HardState.
+type Batch struct {
+	HardState *raftpb.HardState // nil: unchanged
+	Entries   []*raftpb.Entry   // consecutive; an index that is there already cuts the log there and replaces what followed
+	Snapshot  *SnapshotMark     // nil: none. One beyond the log, or that contradicts it, replaces the whole log
+}
+
+// Recovered is what the WAL held when it was opened.
+type Recovered struct {
+	// HardState is the last one written; nil if none ever was. Its Commit is at least Snapshot.Index and at most the last index.
+	HardState *raftpb.HardState
+	// Entries are those after Snapshot.Index, in order and without gaps. They belong to the caller; their Data share read buffers.
+	Entries []*raftpb.Entry
+	// Snapshot is the newest mark, nil when there is none.
+	Snapshot *SnapshotMark
+	// Incarnation counts the times this WAL was opened, this one included: 1 at creation. No two opens ever get the same.
+	Incarnation uint64
+	// Empty says that nothing was ever written (which is so also when the member died before its first Write).
+	Empty bool
+	// CutBytes is the size of the torn tail that was cut off; 0 after an orderly stop.
+	CutBytes int64
+}
+
+// Options tune a Log.
+type Options struct {
+	// SegmentBytes is the size of a segment file; 0 means DefaultSegmentBytes. A batch larger than that gets a segment of its own size.
+	SegmentBytes int64
+}
+
+// Log is an open WAL. It is used by one caller at a time, except for the counters, which any goroutine may read.
+type Log struct {
+	disk         port.Disk
+	id           Identity
+	segmentBytes int64
+	incarnation  uint64
+
+	file     port.File // the last segment
+	size     int64     // of file
+	offset   int64     // in file, where the next record goes
+	segments []segment // ascending; the last is file's
+
+	state   state
+	enc     encoder
+	batch   uint64 // number of the last complete batch
+	synced  uint32 // CRC of the last record of that batch
+	chain   uint32 // CRC of the record before offset: synced's, or that of the Settle mark behind it
+	settled bool   // a mark stands behind the last batch
+	err     error  // once set, every call returns it
+
+	written, sinceMark, syncs, total atomic.Int64
+	files                            atomic.Int64
+}
+
+// Write makes the batches durable, all of them or, if the machine dies before it returns, all or none. It is one write and one
+// sync, plus the making of a new segment when the present one is full. It keeps no reference to what it is given.
+// A batch that breaks raft's rules (an index gap, a term that goes back, a commit index beyond the log, a second vote in
+// a term) is a bug of the caller and panics. After an I/O error the Log is dead: this and every later call return that error.
+func (l *Log) Write(batches ...Batch) error {
+	if l.err != nil {
+		return l.err
+	}
+	most := batchBytes(batches)
+	if most == 0 {
+		return nil
+	}
+	if l.offset+most > l.size {
+		if err := l.rotate(most, l.incarnation); err != nil {
+			return err
+		}
+	}
+	l.enc.reset(l.seq(), l.offset, l.chain, l.batch+1)
+	if marked := l.encode(batches); marked {
+		l.sinceMark.Store(0)
+	}
+	return l.append()
+}
+
+// encode applies the batches to the state and encodes what changes. It reports whether a snapshot mark is among it.
+func (l *Log) encode(batches []Batch) (marked bool) {
+	var hard *raftpb.HardState
+	last := &l.segments[len(l.segments)-1]
+	for i := range batches {
+		b := &batches[i]
+		if m := b.Snapshot; m != nil && l.state.newer(m) {
+			reset := l.state.contradicts(m)
+			l.must(l.state.setMark(m, reset))
+			l.enc.snapshot(m, reset)
+			marked = true
+		}
+		for _, e := range b.Entries {
+			l.must(l.state.addEntry(e.GetIndex(), e.GetTerm()))
+			l.enc.entry(e)
+			last.maxIndex = max(last.maxIndex, e.GetIndex())
+		}
+		if h := b.HardState; h != nil {
+			l.must(l.state.setHard(h.GetTerm(), h.GetVote(), h.GetCommit()))
+			hard = h
+		}
+	}
+	if hard != nil {
+		l.enc.hardState(l.state.term, l.state.vote, l.state.commit)
+	}
+	return marked
+}
+
+func (l *Log) must(broken string) {
+	if broken != "" {
+		panic(fmt.Sprintf("wal: cluster %x member %x was asked to write a batch that breaks raft's rules: %s", l.id.Cluster, l.id.Member, broken))
+	}
+}
+
+// append writes and syncs what the encoder holds as one batch.
+func (l *Log) append() error {
+	data, crc := l.enc.finish()
+	if len(data) == 0 {
+		return nil
+	}
+	if _, err := l.file.WriteAt(data, l.offset); err != nil {
+		return l.fail("write", err)
+	}
+	if err := l.file.Sync(); err != nil {
+		return l.fail("sync", err)
+	}
+	l.offset += int64(len(data))
+	l.batch++
+	l.chain, l.synced, l.settled = crc, crc, false
+	l.count(int64(len(data)))
+	return nil
+}
+
+func (l *Log) count(bytes int64) {
+	l.written.Add(bytes)
+	l.sinceMark.Add(bytes)
+	l.syncs.Add(1)
+}
+
+// Settle appends, without a sync, a mark that proves that everything before it was synced, so that later damage to the last
+// batch is told from a torn write. It is meant for idle moments; a second call without a Write between does nothing.
+func (l *Log) Settle() error {
+	if l.err != nil {
+		return l.err
+	}
+	if l.settled || l.offset+frameBytes > l.size {
+		return nil
+	}
+	// The mark is the first record of the batch to come: only that batch's sync makes it durable, and if the mark is lost in
+	// a crash, so is nothing but a batch that was never acknowledged.
+	l.enc.reset(l.seq(), l.offset, l.chain, l.batch+1)
+	l.enc.begin(kindSettled, 0)
+	data, crc := l.enc.unfinished()
+	if _, err := l.file.WriteAt(data, l.offset); err != nil {
+		return l.fail("write", err)
+	}
+	l.offset += int64(len(data))
+	l.chain, l.settled = crc, true
+	return nil
+}
+
+// Release removes the segments that a restart no longer needs, given a durable snapshot at index. It never goes beyond
+// the newest mark written, keeps every segment with an entry after index, and always the last one.
+func (l *Log) Release(index uint64) error {
+	if l.err != nil {
+		return l.err
+	}
+	index = min(index, l.state.mark.Index)
+	for len(l.segments) > 1 && l.segments[0].maxIndex <= index {
+		s := l.segments[0]
+		if err := l.disk.Remove(s.name()); err != nil {
+			return l.fail("remove "+s.name(), err)
+		}
+		// Synced one by one, oldest first: of several removals a crash may keep any, and a hole in the sequence is corruption.
+		if err := l.disk.SyncDir(); err != nil {
+			return l.fail("sync directory", err)
+		}
+		l.segments = l.segments[1:]
+		l.total.Add(-s.size)
+		l.files.Add(-1)
+	}
+	return nil
+}
+
+// Close settles the log if it still works, and closes it.
+func (l *Log) Close() error {
+	if l.file == nil {
+		return ErrClosed
+	}
+	err := l.Settle()
+	if e := l.file.Close(); e != nil && err == nil {
+		err = fmt.Errorf("wal: close: %w", e)
+	}
+	l.file, l.err = nil, ErrClosed
+	return err
+}
+
+// BytesWritten counts the bytes made durable since Open. Any goroutine may call it.
+func (l *Log) BytesWritten() int64 { return l.written.Load() }
+
+// BytesSinceSnapshot is the size in bytes of all records after the newest snapshot mark, those before the last restart
+// included: what a replay would read. Any goroutine may call it.
+func (l *Log) BytesSinceSnapshot() int64 { return l.sinceMark.Load() }
+
+// Syncs counts the batches synced since Open. Any goroutine may call it.
+func (l *Log) Syncs() int64 { return l.syncs.Load() }
+
+// DiskBytes is the size in bytes of all segment files, preallocated space included. Any goroutine may call it.
+func (l *Log) DiskBytes() int64 { return l.total.Load() }
+
+// Segments is the number of segment files. Any goroutine may call it.
+func (l *Log) Segments() int { return int(l.files.Load()) }
+
+func (l *Log) seq() uint64 { return l.segments[len(l.segments)-1].seq }
+
+func (l *Log) fail(what string, err error) error {
+	l.err = fmt.Errorf("wal: %s: %w", what, err)
+	return l.err
+}

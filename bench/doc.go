@@ -1,0 +1,15 @@
+// Command bench puts the same load on detcd and on stock etcd, side by side, and prints what each made of it.
+//
+// Both clusters run at once on loopback ports with the same flags; the load goes to one, then to the other, round after round, so that
+// whatever else the machine does meets both. A gRPC server that does nothing, in a process of its own, shows the ceiling: what
+// is left when the database is taken away. Of each workload bench prints requests/s, p50, p99, server CPU per request (all
+// members together, as the operating system accounts it), resident memory, and detcd's share of etcd's figures.
+//
+// The load generator writes gRPC's HTTP/2 frames itself (rawclient.go): generator and servers share the cores, and a stock gRPC
+// client costs about as much as the server it asks. -client=grpc takes the stock client instead.
+//
+// The folder is a Go module of its own, so that what only a benchmark needs never reaches detcd's go.mod. Stock etcd is pinned in
+// etcd.mod, with the versions of its libraries that it was released with.
+//
+// Concurrency: one goroutine a simulated client; what they share is a phase and counters, all atomic.
+package main

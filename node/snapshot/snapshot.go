@@ -169,6 +169,27 @@ func RemoveOthers(d port.Disk, keep ...Info) error {
 	return nil
 }
 
+// RemoveOlder removes the complete snapshots of entries before index, and nothing else: others may be on their way. When it returns, the
+// removals are durable.
+func RemoveOlder(d port.Disk, index uint64) error {
+	infos, err := List(d)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		if info.Index >= index {
+			continue
+		}
+		if err := d.Remove(info.Name); err != nil {
+			return fmt.Errorf("snapshot: remove %s: %w", info.Name, err)
+		}
+	}
+	if err := d.SyncDir(); err != nil {
+		return fmt.Errorf("snapshot: sync directory: %w", err)
+	}
+	return nil
+}
+
 // checker computes the CRCs of one snapshot's blocks.
 type checker struct{ salt uint32 }
 

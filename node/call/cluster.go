@@ -1,0 +1,55 @@
+package call
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// Version is the version of the etcd API that is served: what /version and Maintenance.Status report. Clients parse it.
+const Version = "3.7.3"
+
+// StorageVersion is reported where etcd reports the version of its storage schema.
+const StorageVersion = "3.7.0"
+
+// MemberList lists the cluster's members (Cluster.MemberList).
+var MemberList = Unary[*pb.MemberListRequest, *pb.MemberListResponse]{
+	Begin: func(_ Limits, r *pb.MemberListRequest) (Step, error) {
+		return Step{Way: readingWay(!r.GetLinearizable())}, nil
+	},
+	Finish: func(_ *pb.MemberListRequest, o Outcome) (*pb.MemberListResponse, error) {
+		resp := &pb.MemberListResponse{Header: header(o.Status, 0)}
+		for _, m := range o.View.Members() {
+			resp.Members = append(resp.Members, &pb.Member{
+				ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs, IsLearner: m.Learner,
+			})
+		}
+		return resp, nil
+	},
+}
+
+// Status says how one member is (Maintenance.Status), from what it knows itself.
+var Status = Unary[*pb.StatusRequest, *pb.StatusResponse]{
+	Begin: func(Limits, *pb.StatusRequest) (Step, error) { return Step{Way: Locally}, nil },
+	Finish: func(_ *pb.StatusRequest, o Outcome) (*pb.StatusResponse, error) {
+		s := o.Status
+		total, inUse := o.View.Sizes()
+		resp := &pb.StatusResponse{
+			Header:           header(s, o.View.Revision()),
+			Version:          Version,
+			StorageVersion:   StorageVersion,
+			DbSize:           total,
+			DbSizeInUse:      inUse,
+			Leader:           uint64(s.Leader),
+			RaftIndex:        s.Committed,
+			RaftTerm:         s.Term,
+			RaftAppliedIndex: s.Applied,
+			IsLearner:        s.Learner,
+			DbSizeQuota:      o.Limits.QuotaBytes,
+			DowngradeInfo:    &pb.DowngradeInfo{},
+		}
+		if s.Leader == 0 {
+			resp.Errors = append(resp.Errors, rpctypes.ErrNoLeader.Error())
+		}
+		return resp, nil
+	},
+}

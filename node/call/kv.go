@@ -1,0 +1,145 @@
+package call
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/statemachine"
+)
+
+// RangeAnswer is a range's answer that is not put into a message yet, so that a door can write the stored bytes straight out. It
+// stays valid after its view is released.
+type RangeAnswer struct {
+	Header *pb.ResponseHeader
+	Result *statemachine.RangeResult
+}
+
+// Response is the answer as the API's message.
+func (a RangeAnswer) Response() *pb.RangeResponse {
+	r := a.Result.Response()
+	r.Header = a.Header
+	return r
+}
+
+// Range reads keys (KV.Range): linearized, unless it is serializable.
+var Range = Unary[*pb.RangeRequest, RangeAnswer]{
+	Begin: func(_ Limits, r *pb.RangeRequest) (Step, error) {
+		if err := statemachine.CheckRange(r); err != nil {
+			return Step{}, err
+		}
+		return Step{Way: readingWay(r.GetSerializable())}, nil
+	},
+	Finish: func(r *pb.RangeRequest, o Outcome) (RangeAnswer, error) {
+		result, err := o.View.Range(r)
+		if err != nil {
+			return RangeAnswer{}, err
+		}
+		return RangeAnswer{Header: header(o.Status, o.View.Revision()), Result: result}, nil
+	},
+}
+
+// Put stores one key (KV.Put).
+var Put = Unary[*pb.PutRequest, *pb.PutResponse]{
+	Begin: func(l Limits, r *pb.PutRequest) (Step, error) {
+		if err := statemachine.CheckPut(r); err != nil {
+			return Step{}, err
+		}
+		return propose(l, &pb.InternalRaftRequest{Put: r})
+	},
+	Finish: func(_ *pb.PutRequest, o Outcome) (*pb.PutResponse, error) {
+		resp := o.Applied.Response.(*pb.PutResponse)
+		complete(resp.GetHeader(), o.Status)
+		return resp, nil
+	},
+}
+
+// DeleteRange removes keys (KV.DeleteRange).
+var DeleteRange = Unary[*pb.DeleteRangeRequest, *pb.DeleteRangeResponse]{
+	Begin: func(l Limits, r *pb.DeleteRangeRequest) (Step, error) {
+		if err := statemachine.CheckDeleteRange(r); err != nil {
+			return Step{}, err
+		}
+		return propose(l, &pb.InternalRaftRequest{DeleteRange: r})
+	},
+	Finish: func(_ *pb.DeleteRangeRequest, o Outcome) (*pb.DeleteRangeResponse, error) {
+		resp := o.Applied.Response.(*pb.DeleteRangeResponse)
+		complete(resp.GetHeader(), o.Status)
+		return resp, nil
+	},
+}
+
+// Txn compares and then reads or writes in one step (KV.Txn). One that can't write reads a view.
+var Txn = Unary[*pb.TxnRequest, *pb.TxnResponse]{
+	Begin: func(l Limits, r *pb.TxnRequest) (Step, error) {
+		if err := statemachine.CheckTxn(r, l.MaxTxnOps); err != nil {
+			return Step{}, err
+		}
+		if readOnly, serializable := readsOnly(r); readOnly {
+			return Step{Way: readingWay(serializable)}, nil
+		}
+		return propose(l, &pb.InternalRaftRequest{Txn: r})
+	},
+	Finish: func(r *pb.TxnRequest, o Outcome) (*pb.TxnResponse, error) {
+		if o.View == nil {
+			resp := o.Applied.Response.(*pb.TxnResponse)
+			complete(resp.GetHeader(), o.Status)
+			return resp, nil
+		}
+		resp, err := o.View.Txn(r)
+		if err != nil {
+			return nil, err
+		}
+		complete(resp.GetHeader(), o.Status)
+		return resp, nil
+	},
+}
+
+// Compact forgets history (KV.Compact). The log orders it; an answer to a physical one also waits for that, which here is at once:
+// what is compacted can't be read any more, and its memory follows in small steps.
+var Compact = Unary[*pb.CompactionRequest, *pb.CompactionResponse]{
+	Begin: func(l Limits, r *pb.CompactionRequest) (Step, error) {
+		return propose(l, &pb.InternalRaftRequest{Compaction: r})
+	},
+	Finish: func(_ *pb.CompactionRequest, o Outcome) (*pb.CompactionResponse, error) {
+		resp := o.Applied.Response.(*pb.CompactionResponse)
+		complete(resp.GetHeader(), o.Status)
+		return resp, nil
+	},
+}
+
+func readingWay(serializable bool) Way {
+	if serializable {
+		return Locally
+	}
+	return Linearized
+}
+
+func propose(l Limits, r *pb.InternalRaftRequest) (Step, error) {
+	if proto.Size(r) > l.MaxRequestBytes {
+		return Step{}, rpctypes.ErrGRPCRequestTooLarge
+	}
+	return Step{Way: Proposed, Request: r}, nil
+}
+
+// readsOnly says whether a transaction can't write, and whether all its reads are serializable.
+func readsOnly(r *pb.TxnRequest) (readOnly, serializable bool) {
+	serializable = true
+	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
+		for _, op := range ops {
+			switch {
+			case op.GetRequestRange() != nil:
+				serializable = serializable && op.GetRequestRange().GetSerializable()
+			case op.GetRequestTxn() != nil:
+				nested, nestedSerializable := readsOnly(op.GetRequestTxn())
+				if !nested {
+					return false, false
+				}
+				serializable = serializable && nestedSerializable
+			default:
+				return false, false
+			}
+		}
+	}
+	return true, serializable
+}

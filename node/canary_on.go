@@ -1,0 +1,6 @@
+//go:build canary
+
+package node
+
+// canaryStaleReads: see the file without the tag.
+const canaryStaleReads = true

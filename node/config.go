@@ -1,0 +1,168 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// Peer is a member of a cluster that is being started for the first time.
+type Peer struct {
+	ID       port.MemberID
+	Name     string
+	PeerURLs []string
+}
+
+// Config is what a member is told about itself. Zero values of the optional fields mean the default.
+type Config struct {
+	// ID and ClusterID name the member and its cluster; both are required (see MemberIDFor and ClusterIDFor).
+	ID        port.MemberID
+	ClusterID uint64
+	// Bootstrap lists all members of a new cluster, this one included. It is used only when the disk is empty.
+	Bootstrap []Peer
+
+	// TickInterval is raft's unit of time and the interval of heartbeats (default 100 ms).
+	TickInterval time.Duration
+	// ElectionTicks is how many ticks without a leader start an election (default 10); the draw is between once and twice that.
+	ElectionTicks int
+	// DisablePreVote turns the pre-vote phase of elections off (etcd's --pre-vote=false).
+	DisablePreVote bool
+
+	// SnapshotBytes is how many bytes of log since the last snapshot start a new one, if that snapshot was not larger
+	// (default 64 MiB).
+	SnapshotBytes int64
+	// SnapshotEntries, if not zero, also starts a snapshot after that many log entries.
+	SnapshotEntries uint64
+	// CatchUpEntries and CatchUpBytes bound the applied entries kept in memory for followers that lag (defaults 5,000 and 64 MiB);
+	// a follower behind them is sent a snapshot.
+	CatchUpEntries uint64
+	CatchUpBytes   int64
+	// SegmentBytes is the size of a file of the log (default 64 MiB).
+	SegmentBytes int64
+
+	// MaxPendingRequests and MaxPendingBytes bound the proposals that wait in this member (defaults 20,000 and 256 MiB); more are
+	// refused with ErrTooManyRequests.
+	MaxPendingRequests int
+	MaxPendingBytes    int
+	// MaxBatchRequests and MaxBatchBytes bound one log entry (defaults 1,024 and 1 MiB); a single larger request still travels alone.
+	MaxBatchRequests int
+	MaxBatchBytes    int
+	// RequestTimeout is how long a proposal or linearizable read may take before its outcome is called unknown (default 5 s and
+	// twice the election timeout, as etcd).
+	RequestTimeout time.Duration
+	// ChunkBytes is the size of a piece of a snapshot on its way to another member (default 256 KiB).
+	ChunkBytes int
+}
+
+const (
+	defaultTickInterval       = 100 * time.Millisecond
+	defaultElectionTicks      = 10
+	defaultSnapshotBytes      = 64 << 20
+	defaultCatchUpEntries     = 5000
+	defaultCatchUpBytes       = 64 << 20
+	defaultSegmentBytes       = 64 << 20
+	defaultMaxPendingRequests = 20000
+	defaultMaxPendingBytes    = 256 << 20
+	defaultMaxBatchRequests   = 1024
+	defaultMaxBatchBytes      = 1 << 20
+	defaultRequestTimeout     = 5 * time.Second
+	defaultChunkBytes         = 256 << 10
+
+	// heartbeatTicks: a heartbeat each tick, so that TickInterval is etcd's heartbeat interval.
+	heartbeatTicks = 1
+	// maxAppendBytes bounds one append message between members, and maxInflightAppends how many may be unanswered.
+	maxAppendBytes     = 1 << 20
+	maxInflightAppends = 512
+)
+
+func defaulted[T int | int64 | uint64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// withDefaults returns the configuration with every optional field set, or says what is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	if c.ID == 0 || c.ClusterID == 0 {
+		return c, errors.New("node: member id and cluster id must not be zero")
+	}
+	defaulted(&c.TickInterval, defaultTickInterval)
+	defaulted(&c.ElectionTicks, defaultElectionTicks)
+	defaulted(&c.SnapshotBytes, defaultSnapshotBytes)
+	defaulted(&c.CatchUpEntries, defaultCatchUpEntries)
+	defaulted(&c.CatchUpBytes, defaultCatchUpBytes)
+	defaulted(&c.SegmentBytes, defaultSegmentBytes)
+	defaulted(&c.MaxPendingRequests, defaultMaxPendingRequests)
+	defaulted(&c.MaxPendingBytes, defaultMaxPendingBytes)
+	defaulted(&c.MaxBatchRequests, defaultMaxBatchRequests)
+	defaulted(&c.MaxBatchBytes, defaultMaxBatchBytes)
+	defaulted(&c.ChunkBytes, defaultChunkBytes)
+	defaulted(&c.RequestTimeout, defaultRequestTimeout+2*time.Duration(c.ElectionTicks)*c.TickInterval)
+	if c.ElectionTicks <= heartbeatTicks {
+		return c, fmt.Errorf("node: the election timeout is %d heartbeat intervals; it must be more than %d", c.ElectionTicks, heartbeatTicks)
+	}
+	return c, nil
+}
+
+// Ports are the doors of a member to the outside. All are required, except Observer.
+type Ports struct {
+	Clock   port.Clock
+	Network port.Network
+	// WALDisk holds the log, SnapshotDisk the snapshots; they may be one and the same.
+	WALDisk, SnapshotDisk port.Disk
+	// WALLane runs the log's writes, SnapshotLane the reading and writing of snapshots.
+	WALLane, SnapshotLane port.Lane
+	Logger                port.Logger
+	Observer              Observer
+}
+
+// Role is what a member is in its cluster.
+type Role uint8
+
+// Roles, in raft's terms.
+const (
+	Follower Role = iota
+	Candidate
+	Leader
+)
+
+func (r Role) String() string {
+	return [...]string{"follower", "candidate", "leader"}[r]
+}
+
+// Observer is told what a member does: the simulator's checkers and the metrics listen here. Calls are made within turns, except where a
+// member is being opened; they must not call the member.
+type Observer interface {
+	// Committed is told of each entry of the log when it is about to be applied, in order. data is empty for raft's own entries.
+	Committed(index, term uint64, data []byte)
+	// Applied is told of the hash of the state once the entry is applied.
+	Applied(index, stateHash uint64)
+	// RoleChanged is told of each change of term, leader (0: none known) or role.
+	RoleChanged(term uint64, leader port.MemberID, role Role)
+	// Installed is told when a snapshot from another member replaced the state.
+	Installed(index, stateHash uint64)
+	// Failed is told once, when the member can't go on: a disk that failed. It does nothing any more from then on.
+	Failed(err error)
+}
+
+// Ignore is an Observer that ignores all it is told. Embed it to observe only some things.
+type Ignore struct{}
+
+var _ Observer = Ignore{}
+
+// Committed implements Observer.
+func (Ignore) Committed(uint64, uint64, []byte) {}
+
+// Applied implements Observer.
+func (Ignore) Applied(uint64, uint64) {}
+
+// RoleChanged implements Observer.
+func (Ignore) RoleChanged(uint64, port.MemberID, Role) {}
+
+// Installed implements Observer.
+func (Ignore) Installed(uint64, uint64) {}
+
+// Failed implements Observer.
+func (Ignore) Failed(error) {}

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// entries is raft's Storage: the durable part of the log, as far as it is kept in memory. It is cut at the front by what
+// followers may still want (catch-up), not by snapshots: a follower that wants more gets a snapshot of the present state.
+type entries struct {
+	hardState *raftpb.HardState
+	confState *raftpb.ConfState
+	// base is the index and term of the entry before list[0]; the entry itself is gone.
+	base struct{ index, term uint64 }
+	// Invariant: list[i].Index == base.index + 1 + i.
+	list  []*raftpb.Entry
+	bytes int64
+	// snapshot says what a snapshot of the present state would be.
+	snapshot func() (*raftpb.Snapshot, error)
+}
+
+var _ raft.Storage = (*entries)(nil)
+
+func entryBytes(e *raftpb.Entry) int64 { return int64(len(e.GetData())) + 64 }
+
+// InitialState implements raft.Storage.
+func (s *entries) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
+	return s.hardState, s.confState, nil
+}
+
+// Entries implements raft.Storage.
+func (s *entries) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
+	if lo <= s.base.index {
+		return nil, raft.ErrCompacted
+	}
+	if hi > s.last()+1 {
+		return nil, raft.ErrUnavailable
+	}
+	part := s.list[lo-s.base.index-1 : hi-s.base.index-1]
+	var size uint64
+	for i, e := range part {
+		size += uint64(entryBytes(e))
+		if i > 0 && size > maxSize {
+			part = part[:i]
+			break
+		}
+	}
+	return part[:len(part):len(part)], nil
+}
+
+// Term implements raft.Storage.
+func (s *entries) Term(i uint64) (uint64, error) {
+	switch {
+	case i == s.base.index:
+		return s.base.term, nil
+	case i < s.base.index:
+		return 0, raft.ErrCompacted
+	case i > s.last():
+		return 0, raft.ErrUnavailable
+	}
+	return s.list[i-s.base.index-1].GetTerm(), nil
+}
+
+// LastIndex implements raft.Storage.
+func (s *entries) LastIndex() (uint64, error) { return s.last(), nil }
+
+// FirstIndex implements raft.Storage.
+func (s *entries) FirstIndex() (uint64, error) { return s.base.index + 1, nil }
+
+// Snapshot implements raft.Storage.
+func (s *entries) Snapshot() (*raftpb.Snapshot, error) { return s.snapshot() }
+
+func (s *entries) last() uint64 { return s.base.index + uint64(len(s.list)) }
+
+// append adds durable entries, replacing what was there from the first of them on.
+func (s *entries) append(es []*raftpb.Entry) {
+	if len(es) == 0 {
+		return
+	}
+	first := es[0].GetIndex()
+	if first <= s.base.index {
+		skip := s.base.index + 1 - first
+		if skip >= uint64(len(es)) {
+			return
+		}
+		es, first = es[skip:], s.base.index+1
+	}
+	if first > s.last()+1 {
+		panic(fmt.Sprintf("node: the log ends at %d, an append starts at %d", s.last(), first))
+	}
+	if first <= s.last() {
+		keep := first - s.base.index - 1
+		for _, e := range s.list[keep:] {
+			s.bytes -= entryBytes(e)
+		}
+		// A copy: raft may still hold slices of the replaced part.
+		s.list = append([]*raftpb.Entry(nil), s.list[:keep]...)
+	}
+	for _, e := range es {
+		s.bytes += entryBytes(e)
+	}
+	s.list = append(s.list, es...)
+}
+
+// reset forgets all entries: a snapshot at index and term stands in their place.
+func (s *entries) reset(index, term uint64) {
+	s.base.index, s.base.term = index, term
+	s.list, s.bytes = nil, 0
+}
+
+// trim forgets entries up to and including applied, all but the newest maxEntries of them, fewer if they pass maxBytes.
+func (s *entries) trim(applied, maxEntries uint64, maxBytes int64) {
+	n := 0
+	for ; n < len(s.list); n++ {
+		index := s.base.index + 1 + uint64(n)
+		if index > applied || (applied-index < maxEntries && s.bytes <= maxBytes) {
+			break
+		}
+		s.bytes -= entryBytes(s.list[n])
+	}
+	if n == 0 {
+		return
+	}
+	s.base.index, s.base.term = s.list[n-1].GetIndex(), s.list[n-1].GetTerm()
+	clear(s.list[:n])
+	s.list = s.list[n:]
+}

@@ -1,0 +1,320 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/wal"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// Member is one member of the cluster. See the package comment for who may call it and when.
+type Member struct {
+	config Config
+	ports  Ports
+
+	raft    *raft.RawNode
+	entries *entries
+	machine *statemachine.Machine
+	// incarnation tells this run of the member from its earlier ones; it is durable in the log.
+	incarnation uint64
+
+	term   uint64
+	leader port.MemberID // 0: none known
+	role   Role
+	// leaderLostAt is when the last known leader was lost.
+	leaderLostAt port.Instant
+	confState    *raftpb.ConfState
+
+	// served is what any goroutine may read: the newest view, and whether it may be served as linearizable at once.
+	served atomic.Pointer[served]
+	// unpublished: the machine was changed since the view was made.
+	unpublished bool
+
+	proposals proposals
+	reads     reads
+	writer    writer
+	snapshots snapshots
+	transfers transfers
+
+	// turnNow is the time of this turn, once it was asked for.
+	turnNow   port.Instant
+	turnBegun bool
+	// outcomes are called when the turn's state is published.
+	outcomes []func()
+	turns    uint64
+
+	compacting   bool // a step of a compaction was made a moment ago
+	versionAsked bool // this leader has proposed a cluster version
+
+	stopping     bool
+	stopped      func() // called once when a graceful stop is done
+	stopDeadline port.Instant
+	failed       error
+}
+
+type served struct {
+	view  *statemachine.View
+	local bool
+}
+
+// Open brings a member to life from what its disks hold, or, if they hold nothing, as a founding member of a new cluster. It reads the
+// disks and blocks meanwhile; it returns an error, and changes nothing that matters, when they hold something that can't be right (see
+// wal.ErrCorrupt) or belong to another member. The driver ends a turn after it.
+func Open(config Config, ports Ports) (*Member, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if ports.Observer == nil {
+		ports.Observer = Ignore{}
+	}
+	m := &Member{config: config, ports: ports}
+	m.proposals.relayed = make(map[batchKey]struct{})
+	log, recovered, err := wal.Open(ports.WALDisk, m.identity(), wal.Options{SegmentBytes: config.SegmentBytes})
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	m.writer.log, m.writer.hardState = log, recovered.HardState
+	if err := m.recover(recovered); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	m.publish()
+	m.setPeers()
+	m.ports.Clock.After(config.TickInterval, m.tick)
+	return m, nil
+}
+
+func (m *Member) identity() wal.Identity {
+	return wal.Identity{Cluster: m.config.ClusterID, Member: uint64(m.config.ID)}
+}
+
+// recover rebuilds the state from a snapshot and hands the log after it to raft.
+func (m *Member) recover(r *wal.Recovered) error {
+	m.incarnation = r.Incarnation
+	m.machine = statemachine.New()
+	m.confState = &raftpb.ConfState{}
+	m.entries = &entries{hardState: r.HardState, snapshot: m.offerSnapshot}
+	if r.Snapshot != nil {
+		if err := m.loadSnapshot(*r.Snapshot); err != nil {
+			return fmt.Errorf("load the snapshot: %w", err)
+		}
+		m.entries.reset(r.Snapshot.Index, r.Snapshot.Term)
+	}
+	if err := m.sweepSnapshots(r.Snapshot); err != nil {
+		return fmt.Errorf("remove old snapshots: %w", err)
+	}
+	if err := m.checkRecovered(r); err != nil {
+		return err
+	}
+	m.entries.append(r.Entries)
+	m.entries.confState = m.confState
+	applied, _ := m.machine.Applied()
+	// A commit index may be written late, but what a snapshot holds was committed.
+	if hs := m.entries.hardState; hs != nil && hs.GetCommit() < applied {
+		m.entries.hardState = &raftpb.HardState{Term: new(hs.GetTerm()), Vote: new(hs.GetVote()), Commit: new(applied)}
+	}
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID:                        uint64(m.config.ID),
+		ElectionTick:              m.config.ElectionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   m.entries,
+		Applied:                   applied,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             maxAppendBytes,
+		MaxCommittedSizePerReady:  maxCommittedBytesPerReady,
+		MaxUncommittedEntriesSize: uint64(m.config.MaxPendingBytes),
+		MaxInflightMsgs:           maxInflightAppends,
+		CheckQuorum:               true,
+		PreVote:                   !m.config.DisablePreVote,
+		ReadOnlyOption:            raft.ReadOnlySafe,
+		Logger:                    raftLogger{m.ports.Logger},
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+	})
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	m.raft = rn
+	if r.Empty {
+		if err := m.bootstrap(); err != nil {
+			return err
+		}
+	}
+	m.term = m.raft.BasicStatus().GetTerm()
+	return nil
+}
+
+// checkRecovered refuses a log that does not fit the snapshot or itself: raft would panic on it.
+func (m *Member) checkRecovered(r *wal.Recovered) error {
+	applied, _ := m.machine.Applied()
+	if len(r.Entries) > 0 && r.Entries[0].GetIndex() != applied+1 {
+		return fmt.Errorf("%w: the log goes on with entry %d after a snapshot of entry %d", wal.ErrCorrupt, r.Entries[0].GetIndex(), applied)
+	}
+	if last := applied + uint64(len(r.Entries)); r.HardState.GetCommit() > last {
+		return fmt.Errorf("%w: the log ends with entry %d, but %d was committed", wal.ErrCorrupt, last, r.HardState.GetCommit())
+	}
+	return nil
+}
+
+// maxCommittedBytesPerReady bounds what is applied between two looks at everything else.
+const maxCommittedBytesPerReady = 16 << 20
+
+// compactPause is how long other work comes first between two steps of a compaction.
+const compactPause = time.Millisecond
+
+// bootstrap makes the configuration changes that found a static cluster the first entries of the log, alike on every member.
+func (m *Member) bootstrap() error {
+	if len(m.config.Bootstrap) == 0 {
+		return errors.New("node: the disk is empty and no members to start a cluster with are given")
+	}
+	peers, err := bootstrapPeers(m.config.Bootstrap)
+	if err != nil {
+		return err
+	}
+	if err := m.raft.Bootstrap(peers); err != nil {
+		return fmt.Errorf("bootstrap raft: %w", err)
+	}
+	return nil
+}
+
+// Receive takes a message from another member. Messages that make no sense are dropped.
+func (m *Member) Receive(from port.MemberID, payload []byte) {
+	if m.failed != nil || m.writer.closing || len(payload) == 0 {
+		return
+	}
+	var err error
+	switch payload[0] {
+	case kindRaft:
+		err = m.handleRaft(from, payload[1:])
+	case kindForward:
+		m.handleForward(from, payload[1:])
+	case kindChunk:
+		err = m.handleChunk(from, payload)
+	case kindChunkAck:
+		err = m.handleChunkAck(from, payload)
+	default:
+		err = fmt.Errorf("unknown kind %d", payload[0])
+	}
+	if err != nil {
+		m.log(port.Warn, "dropped a message from a peer", "from", from, "kind", MessageKind(payload), "error", err)
+	}
+}
+
+// EndTurn does the work that the calls of this turn have made necessary: messages leave, the log is written, committed entries are
+// applied, answers are given. The driver calls it once after each batch of calls.
+func (m *Member) EndTurn() {
+	if m.failed == nil {
+		m.gather()
+		m.askReads()
+		m.handleReady()
+		m.writer.start(m)
+		m.publish()
+		m.serveReads()
+		m.tendSnapshots()
+	}
+	for len(m.outcomes) > 0 {
+		outcomes := m.outcomes
+		m.outcomes = nil
+		for _, f := range outcomes {
+			f()
+		}
+	}
+	m.turnBegun = false
+	m.turns++
+}
+
+// tick is raft's unit of time passing.
+func (m *Member) tick() {
+	if m.failed != nil || m.writer.closed {
+		return
+	}
+	m.ports.Clock.After(m.config.TickInterval, m.tick)
+	m.raft.Tick()
+	m.campaignAlone()
+	m.tickProposals()
+	m.tickReads()
+	m.tickTransfers()
+	m.tickStop()
+	m.tickCluster()
+	m.writer.settle(m)
+}
+
+// campaignAlone has a sole voter lead at once: there is nobody to wait for.
+func (m *Member) campaignAlone() {
+	if m.leader != 0 || m.role != Follower || !m.soleVoter() || m.stopping {
+		return
+	}
+	if err := m.raft.Campaign(); err != nil {
+		m.log(port.Warn, "raft refused to campaign", "error", err)
+	}
+}
+
+func (m *Member) soleVoter() bool {
+	cs := m.confState
+	return len(cs.GetVoters()) == 1 && cs.GetVoters()[0] == uint64(m.config.ID) && len(cs.GetVotersOutgoing()) == 0
+}
+
+// now is the time of this turn.
+func (m *Member) now() port.Instant {
+	if !m.turnBegun {
+		m.turnNow, m.turnBegun = m.ports.Clock.Now(), true
+	}
+	return m.turnNow
+}
+
+// later has f called at the end of the turn, when its state is published.
+func (m *Member) later(f func()) { m.outcomes = append(m.outcomes, f) }
+
+func (m *Member) electionTimeout() time.Duration {
+	return time.Duration(m.config.ElectionTicks) * m.config.TickInterval
+}
+
+func (m *Member) log(level port.Level, msg string, kv ...any) { m.ports.Logger.Log(level, msg, kv...) }
+
+// publish makes a view of all that was applied what readers get from now on.
+func (m *Member) publish() {
+	s := m.served.Load()
+	local := m.answersAlone()
+	if s != nil && !m.unpublished && s.local == local {
+		return
+	}
+	next := &served{local: local}
+	if s == nil || m.unpublished {
+		next.view = m.machine.Publish()
+		m.unpublished = false
+	} else {
+		next.view = s.view
+	}
+	m.served.Store(next)
+}
+
+// answersAlone says whether the published view is linearizable by itself: this member is the only voter and leads, and an entry of its
+// term is applied, so whatever was acknowledged before is applied too. A second voter can take part only after this member has applied
+// the change that lets it in, and from then on this is false.
+func (m *Member) answersAlone() bool {
+	if m.role != Leader || m.failed != nil || m.stopping || !m.soleVoter() {
+		return false
+	}
+	_, term := m.machine.Applied()
+	return term == m.term
+}
+
+// fail stops the member for good: what its disk holds is no longer known.
+func (m *Member) fail(err error) {
+	if m.failed != nil {
+		return
+	}
+	m.failed = err
+	m.log(port.Error, "the member can't go on: its disk failed; mend the disk and start it again", "error", err)
+	m.stopProposals()
+	m.stopReads()
+	m.publish()
+	m.ports.Observer.Failed(err)
+}

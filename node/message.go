@@ -1,0 +1,143 @@
+package node
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// A message between members is one byte that says its kind, and the rest:
+//
+//	kindRaft      a raftpb.Message, encoded
+//	kindForward   a statemachine.Batch, encoded: a follower's requests for the leader to propose
+//	kindChunk     stream uint64 | sequence uint32 | last uint8 | length uint32 of the raftpb.Message (first chunk only, else 0) | that message | data
+//	kindChunkAck  stream uint64 | next uint32 | state uint8
+//
+// Numbers are little-endian.
+const (
+	kindRaft byte = 1 + iota
+	kindForward
+	kindChunk
+	kindChunkAck
+)
+
+// MessageKind names the kind of an encoded message, for traces.
+func MessageKind(payload []byte) string {
+	if len(payload) == 0 {
+		return "empty"
+	}
+	switch payload[0] {
+	case kindRaft:
+		return "raft"
+	case kindForward:
+		return "forward"
+	case kindChunk:
+		return "chunk"
+	case kindChunkAck:
+		return "chunk-ack"
+	}
+	return "unknown"
+}
+
+func encodeRaft(m *raftpb.Message) []byte {
+	b := make([]byte, 1, 1+proto.Size(m))
+	b[0] = kindRaft
+	b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+	if err != nil {
+		panic("node: raft message can't be encoded: " + err.Error())
+	}
+	return b
+}
+
+// raftClass says which messages overtake others: entries are Normal, all that only carries numbers is Urgent.
+func raftClass(m *raftpb.Message) port.Class {
+	if len(m.GetEntries()) > 0 {
+		return port.Normal
+	}
+	return port.Urgent
+}
+
+type chunk struct {
+	stream   uint64
+	sequence uint32
+	last     bool
+	message  []byte
+	data     []byte
+}
+
+const chunkHeaderBytes = 1 + 8 + 4 + 1 + 4
+
+func (c *chunk) encode() []byte {
+	b := make([]byte, 0, chunkHeaderBytes+len(c.message)+len(c.data))
+	b = append(b, kindChunk)
+	b = binary.LittleEndian.AppendUint64(b, c.stream)
+	b = binary.LittleEndian.AppendUint32(b, c.sequence)
+	last := byte(0)
+	if c.last {
+		last = 1
+	}
+	b = append(b, last)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(c.message)))
+	b = append(b, c.message...)
+	return append(b, c.data...)
+}
+
+var errShortMessage = errors.New("message is too short for its kind")
+
+func decodeChunk(b []byte) (chunk, error) {
+	if len(b) < chunkHeaderBytes {
+		return chunk{}, errShortMessage
+	}
+	c := chunk{
+		stream:   binary.LittleEndian.Uint64(b[1:]),
+		sequence: binary.LittleEndian.Uint32(b[9:]),
+		last:     b[13] == 1,
+	}
+	n := binary.LittleEndian.Uint32(b[14:])
+	b = b[chunkHeaderBytes:]
+	if uint64(n) > uint64(len(b)) {
+		return chunk{}, errShortMessage
+	}
+	c.message, c.data = b[:n], b[n:]
+	return c, nil
+}
+
+// chunkState is what the receiver says of a stream of chunks.
+type chunkState uint8
+
+const (
+	chunkWanted   chunkState = iota // go on from next
+	chunkComplete                   // all is here and durable, or no longer needed
+	chunkRefused                    // give up: the receiver can't take it
+)
+
+type chunkAck struct {
+	stream uint64
+	next   uint32
+	state  chunkState
+}
+
+const chunkAckBytes = 1 + 8 + 4 + 1
+
+func (a chunkAck) encode() []byte {
+	b := make([]byte, 0, chunkAckBytes)
+	b = append(b, kindChunkAck)
+	b = binary.LittleEndian.AppendUint64(b, a.stream)
+	b = binary.LittleEndian.AppendUint32(b, a.next)
+	return append(b, byte(a.state))
+}
+
+func decodeChunkAck(b []byte) (chunkAck, error) {
+	if len(b) < chunkAckBytes {
+		return chunkAck{}, errShortMessage
+	}
+	return chunkAck{
+		stream: binary.LittleEndian.Uint64(b[1:]),
+		next:   binary.LittleEndian.Uint32(b[9:]),
+		state:  chunkState(b[13]),
+	}, nil
+}

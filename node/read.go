@@ -1,0 +1,202 @@
+package node
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/raft/v3"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// reads are the linearizable reads under way, by raft's ReadIndex (thesis, section 6.4): a read may be answered from the state
+// at an index that was committed when a quorum still followed the leader, after the read began.
+type reads struct {
+	waiting []read
+	// rounds asked the leader and were not answered yet, oldest first.
+	rounds []*round
+	// confirmed wait for the state machine to reach their index.
+	confirmed []*round
+	// sequence is that of the newest context. A context names one asking only: a late answer to an earlier one never counts for
+	// a later one.
+	sequence uint64
+	count    int
+}
+
+type read struct {
+	done  func(*statemachine.View, error)
+	start port.Instant
+}
+
+type round struct {
+	context []byte
+	askedAt port.Instant
+	reads   []read
+	index   uint64
+}
+
+const (
+	// maxRounds is how many rounds are under way at a time; reads that come meanwhile share the next.
+	maxRounds = 8
+	// readRetryTicks is after how many ticks a round that was not answered is asked again.
+	readRetryTicks = 5
+)
+
+// Linearize asks for a view of the state that holds everything which was acknowledged before this call, by any member. done is
+// called in a later turn, with a pinned view that it must release, or with an error.
+func (m *Member) Linearize(done func(*statemachine.View, error)) {
+	if m.stopping || m.failed != nil {
+		m.later(func() { done(nil, ErrStopped) })
+		return
+	}
+	if v, ok := m.TryLinearize(); ok {
+		m.later(func() { done(v, nil) })
+		return
+	}
+	if m.reads.count >= m.config.MaxPendingRequests {
+		m.later(func() { done(nil, rpctypes.ErrGRPCRequestTooManyRequests) })
+		return
+	}
+	m.reads.count++
+	m.reads.waiting = append(m.reads.waiting, read{done: done, start: m.now()})
+}
+
+// TryLinearize does what Linearize does if this member can tell at once: a sole voter that leads, and has applied an entry of its term, has
+// applied whatever was acknowledged. The view is pinned; the caller releases it. Any goroutine may call it.
+func (m *Member) TryLinearize() (*statemachine.View, bool) {
+	for {
+		s := m.served.Load()
+		if !s.local && !canaryStaleReads {
+			return nil, false
+		}
+		if s.view.Acquire() {
+			return s.view, true
+		}
+	}
+}
+
+// AcquireView returns a pinned view of the newest state that this member knows of, which may be old. The caller releases it. Any
+// goroutine may call it.
+func (m *Member) AcquireView() *statemachine.View {
+	for {
+		if v := m.served.Load().view; v.Acquire() {
+			return v
+		}
+	}
+}
+
+// askReads begins a round for all reads that wait.
+func (m *Member) askReads() {
+	r := &m.reads
+	if len(r.waiting) == 0 || len(r.rounds) >= maxRounds {
+		return
+	}
+	n := &round{reads: r.waiting}
+	r.waiting = nil
+	r.rounds = append(r.rounds, n)
+	m.ask(n)
+}
+
+func (m *Member) ask(n *round) {
+	m.reads.sequence++
+	n.context = make([]byte, 0, 24)
+	n.context = binary.LittleEndian.AppendUint64(n.context, uint64(m.config.ID))
+	n.context = binary.LittleEndian.AppendUint64(n.context, m.incarnation)
+	n.context = binary.LittleEndian.AppendUint64(n.context, m.reads.sequence)
+	n.askedAt = m.now()
+	if m.leader != 0 {
+		m.raft.ReadIndex(n.context)
+	}
+}
+
+// confirmReads takes raft's answers: these rounds may be served once their index is applied.
+func (m *Member) confirmReads(states []raft.ReadState) {
+	r := &m.reads
+	for _, s := range states {
+		for i, n := range r.rounds {
+			if bytes.Equal(n.context, s.RequestCtx) {
+				n.index = s.Index
+				r.rounds = append(r.rounds[:i], r.rounds[i+1:]...)
+				r.confirmed = append(r.confirmed, n)
+				break
+			}
+		}
+	}
+}
+
+// serveReads answers the confirmed rounds that the published state has reached.
+func (m *Member) serveReads() {
+	r := &m.reads
+	applied, _ := m.machine.Applied()
+	keep := r.confirmed[:0]
+	for _, n := range r.confirmed {
+		if n.index > applied {
+			keep = append(keep, n)
+			continue
+		}
+		r.count -= len(n.reads)
+		for _, w := range n.reads {
+			// The newest view: at least as new as the index asked for.
+			v := m.AcquireView()
+			m.later(func() { w.done(v, nil) })
+		}
+	}
+	clear(r.confirmed[len(keep):])
+	r.confirmed = keep
+}
+
+// askAgain begins all unanswered rounds anew, with contexts of their own: the leader changed, or answers may be lost.
+func (m *Member) askAgain() {
+	for _, n := range m.reads.rounds {
+		m.ask(n)
+	}
+}
+
+// tickReads asks again where no answer came, and gives up what took too long.
+func (m *Member) tickReads() {
+	r := &m.reads
+	now := m.now()
+	expire := func(list []read) []read {
+		n := 0
+		for n < len(list) && now.Sub(list[n].start) >= m.config.RequestTimeout {
+			w, err := list[n], m.timeoutError(list[n].start)
+			m.later(func() { w.done(nil, err) })
+			n++
+		}
+		r.count -= n
+		return list[n:]
+	}
+	expireRounds := func(rounds []*round) []*round {
+		keep := rounds[:0]
+		for _, n := range rounds {
+			if n.reads = expire(n.reads); len(n.reads) > 0 {
+				keep = append(keep, n)
+			}
+		}
+		clear(rounds[len(keep):])
+		return keep
+	}
+	r.rounds = expireRounds(r.rounds)
+	r.confirmed = expireRounds(r.confirmed)
+	r.waiting = expire(r.waiting)
+	for _, n := range r.rounds {
+		if now.Sub(n.askedAt) >= readRetryTicks*m.config.TickInterval {
+			m.ask(n)
+		}
+	}
+}
+
+// stopReads answers everything that waits.
+func (m *Member) stopReads() {
+	r := &m.reads
+	all := r.waiting
+	for _, n := range append(r.rounds, r.confirmed...) {
+		all = append(all, n.reads...)
+	}
+	for _, w := range all {
+		m.later(func() { w.done(nil, ErrStopped) })
+	}
+	*r = reads{sequence: r.sequence}
+}

@@ -1,0 +1,148 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// handleRaft steps raft with a peer's message.
+func (m *Member) handleRaft(from port.MemberID, encoded []byte) error {
+	msg := &raftpb.Message{}
+	if err := proto.Unmarshal(encoded, msg); err != nil {
+		return err
+	}
+	if msg.GetFrom() != uint64(from) || msg.GetTo() != uint64(m.config.ID) {
+		return fmt.Errorf("message of %x for %x", msg.GetFrom(), msg.GetTo())
+	}
+	switch msg.GetType() {
+	case raftpb.MsgSnap, raftpb.MsgProp:
+		// Snapshots come in chunks, proposals as forwarded batches.
+		return fmt.Errorf("unexpected message type %v", msg.GetType())
+	}
+	return m.raft.Step(msg)
+}
+
+// handleReady takes from raft all that it has ready, and does it.
+func (m *Member) handleReady() {
+	for m.failed == nil && m.raft.HasReady() {
+		rd := m.raft.Ready()
+		if rd.SoftState != nil || !raft.IsEmptyHardState(rd.HardState) {
+			m.noteRole()
+		}
+		if len(rd.ReadStates) > 0 {
+			m.confirmReads(rd.ReadStates)
+		}
+		for _, msg := range rd.Messages {
+			m.dispatch(msg)
+		}
+	}
+}
+
+// dispatch carries out one of raft's messages: to the log, to the state machine, or to another member.
+func (m *Member) dispatch(msg *raftpb.Message) {
+	switch msg.GetTo() {
+	case raft.LocalAppendThread:
+		m.writer.add(m, msg)
+	case raft.LocalApplyThread:
+		for _, e := range msg.GetEntries() {
+			m.apply(e)
+		}
+		m.trimEntries()
+		m.deliver(msg.GetResponses())
+	case uint64(m.config.ID):
+		m.step(msg)
+	default:
+		if msg.GetType() == raftpb.MsgSnap {
+			m.startTransfer(msg)
+			return
+		}
+		m.ports.Network.Send(port.MemberID(msg.GetTo()), raftClass(msg), encodeRaft(msg))
+	}
+}
+
+// deliver passes on the answers that waited for a write or an apply to be done.
+func (m *Member) deliver(responses []*raftpb.Message) {
+	for _, r := range responses {
+		m.dispatch(r)
+	}
+}
+
+// step steps raft with a message of its own. Raft refuses those of a member that was removed meanwhile.
+func (m *Member) step(msg *raftpb.Message) {
+	if err := m.raft.Step(msg); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
+		panic(fmt.Sprintf("node: raft refuses its own %v: %v", msg.GetType(), err))
+	}
+}
+
+// noteRole learns term, leader and role from raft, and lets what waits for a leader go on.
+func (m *Member) noteRole() {
+	s := m.raft.BasicStatus()
+	role := Follower
+	switch s.RaftState {
+	case raft.StateLeader:
+		role = Leader
+	case raft.StateCandidate, raft.StatePreCandidate:
+		role = Candidate
+	}
+	leader, term := port.MemberID(s.Lead), s.GetTerm()
+	if role == m.role && leader == m.leader && term == m.term {
+		return
+	}
+	if m.leader != 0 && leader != m.leader {
+		m.leaderLostAt = m.now()
+	}
+	changed := leader != m.leader || term != m.term
+	m.role, m.leader, m.term = role, leader, term
+	m.ports.Observer.RoleChanged(term, leader, role)
+	if role != Leader {
+		m.stopTransfers()
+	}
+	if changed && leader != 0 {
+		m.resend()
+		m.askAgain()
+	}
+}
+
+// apply applies one committed entry.
+func (m *Member) apply(e *raftpb.Entry) {
+	index, term, data := e.GetIndex(), e.GetTerm(), e.GetData()
+	m.ports.Observer.Committed(index, term, data)
+	m.unpublished = true
+	switch {
+	case e.GetType() != raftpb.EntryNormal:
+		m.applyConfChange(e)
+	case len(data) == 0:
+		m.machine.ApplyNothing(index, term)
+	default:
+		m.applyBatch(index, term, data)
+	}
+	m.ports.Observer.Applied(index, m.machine.StateHash())
+	m.snapshots.entriesSince++
+}
+
+// applyBatch applies a batch of requests, and answers those of this member.
+func (m *Member) applyBatch(index, term uint64, data []byte) {
+	b, err := statemachine.DecodeBatch(data)
+	if err != nil {
+		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
+	}
+	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
+	results, fresh := m.machine.ApplyBatch(index, term, b, own)
+	delete(m.proposals.relayed, batchKey{b.Proposer, b.Incarnation, b.Sequence})
+	if own && fresh {
+		m.answerBatch(b.Sequence, index, results)
+	}
+}
+
+// trimEntries lets go of entries that no follower should need.
+func (m *Member) trimEntries() {
+	applied, _ := m.machine.Applied()
+	m.entries.trim(applied, m.config.CatchUpEntries, m.config.CatchUpBytes)
+}

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// Status is what a member says of itself, as of its last turn.
+type Status struct {
+	ID        port.MemberID
+	ClusterID uint64
+	Term      uint64
+	Leader    port.MemberID // 0: none known
+	Role      Role
+	Learner   bool
+	Committed uint64 // log index
+	Applied   uint64 // log index
+	// PendingProposals and PendingReads wait in this member.
+	PendingProposals, PendingReads int
+	// SnapshotIndex is the log index of the newest snapshot on the disk.
+	SnapshotIndex uint64
+	// LogBytes is what the log has grown by since that snapshot.
+	LogBytes int64
+	// Failed says why the member can't go on; nil while it can.
+	Failed error
+}
+
+// Status returns the member's state. Call it within a turn.
+func (m *Member) Status() Status {
+	applied, _ := m.machine.Applied()
+	return Status{
+		ID:               m.config.ID,
+		ClusterID:        m.config.ClusterID,
+		Term:             m.term,
+		Leader:           m.leader,
+		Role:             m.role,
+		Learner:          slices.Contains(m.confState.GetLearners(), uint64(m.config.ID)),
+		Committed:        m.raft.BasicStatus().GetCommit(),
+		Applied:          applied,
+		PendingProposals: m.proposals.requests,
+		PendingReads:     m.reads.count,
+		SnapshotIndex:    m.snapshots.lastIndex,
+		LogBytes:         m.snapshots.bytesSince,
+		Failed:           m.failed,
+	}
+}
+
+// Stop ends the member's part in the cluster in good order: a leader hands leadership over if someone can take it, requests under way are
+// answered with ErrStopped, the log is closed. done is called then, within about an election timeout. The member does nothing more
+// after it.
+func (m *Member) Stop(done func()) {
+	if m.stopping {
+		return
+	}
+	m.stopping, m.stopped = true, done
+	if m.failed != nil {
+		m.later(m.stopDone)
+		return
+	}
+	m.stopDeadline = m.now().Add(m.electionTimeout())
+	if to := m.successor(); to != 0 {
+		m.log(port.Info, "handing leadership over", "to", to)
+		m.raft.TransferLeader(uint64(to))
+		return
+	}
+	m.shutDown()
+}
+
+// successor is the member that is best placed to lead next, 0 if there is none or this member does not lead.
+func (m *Member) successor() port.MemberID {
+	if m.role != Leader {
+		return 0
+	}
+	var best port.MemberID
+	var bestMatch uint64
+	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if port.MemberID(id) == m.config.ID || pr.IsLearner || !pr.RecentActive {
+			return
+		}
+		if pr.Match > bestMatch || pr.Match == bestMatch && port.MemberID(id) < best {
+			best, bestMatch = port.MemberID(id), pr.Match
+		}
+	})
+	return best
+}
+
+// tickStop goes on with a stop once leadership is handed over, or that took too long.
+func (m *Member) tickStop() {
+	if m.stopping && !m.writer.closing && (m.role != Leader || m.now() >= m.stopDeadline) {
+		m.shutDown()
+	}
+}
+
+// shutDown answers what waits and closes the log.
+func (m *Member) shutDown() {
+	m.stopProposals()
+	m.stopReads()
+	m.stopTransfers()
+	m.writer.closing = true
+}
+
+func (m *Member) stopDone() {
+	if m.stopped != nil {
+		m.stopped()
+		m.stopped = nil
+	}
+}
+
+// sortedPeers returns the peers in the order of their ids.
+func sortedPeers(peers []Peer) []Peer {
+	return slices.SortedFunc(slices.Values(peers), func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
+}

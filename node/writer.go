@@ -1,0 +1,143 @@
+package node
+
+import (
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/detcd/detcd/node/wal"
+)
+
+// writer is the way of raft's storage messages into the log. One write is under way at a time; all that comes meanwhile shares the
+// next one, and its sync. Answers that depend on a write leave when it is durable.
+type writer struct {
+	log *wal.Log // touched by the lane only, once the member is open
+	// queue waits for the write under way.
+	queue []appendRequest
+	busy  bool
+	// hardState is the newest one that was put into the queue: nothing in it is ahead of the entries there.
+	hardState *raftpb.HardState
+	// unsettled: there was a write since the log was last marked as settled.
+	unsettled bool
+	closing   bool
+	closed    bool
+}
+
+type appendRequest struct {
+	batch     wal.Batch
+	responses []*raftpb.Message
+	// install is the state that a received snapshot holds, to take the place of the present one.
+	install *arrived
+	// done, if not nil, is called when the batch is durable.
+	done func()
+}
+
+// add takes one MsgStorageAppend.
+func (w *writer) add(m *Member, msg *raftpb.Message) {
+	r := appendRequest{responses: msg.GetResponses()}
+	r.batch.Entries = msg.GetEntries()
+	if msg.Term != nil {
+		r.batch.HardState = &raftpb.HardState{Term: msg.Term, Vote: msg.Vote, Commit: msg.Commit}
+		w.hardState = r.batch.HardState
+	}
+	if msg.GetSnapshot() != nil {
+		r.batch.Snapshot = &wal.SnapshotMark{
+			Index:     msg.GetSnapshot().GetMetadata().GetIndex(),
+			Term:      msg.GetSnapshot().GetMetadata().GetTerm(),
+			ConfState: encodeConfState(msg.GetSnapshot().GetMetadata().GetConfState()),
+		}
+		r.install = m.takeArrived(r.batch.Snapshot.Index, r.batch.Snapshot.Term)
+	}
+	w.queue = append(w.queue, r)
+}
+
+// lazy says that nothing waits for this request to be durable: only a commit index moved. It is written with the next that matters.
+func (r *appendRequest) lazy() bool {
+	return len(r.responses) == 0 && len(r.batch.Entries) == 0 && r.batch.Snapshot == nil && r.done == nil
+}
+
+// start begins a write of all that waits, unless one is under way or there is nothing that matters.
+func (w *writer) start(m *Member) {
+	if w.busy || w.closed || m.failed != nil {
+		return
+	}
+	matters := false
+	for i := range w.queue {
+		if matters = !w.queue[i].lazy(); matters {
+			break
+		}
+	}
+	if !matters {
+		// Keep the newest commit index only.
+		if n := len(w.queue); n > 1 {
+			w.queue = append(w.queue[:0], w.queue[n-1])
+		}
+		w.maybeClose(m)
+		return
+	}
+	requests := w.queue
+	w.queue = nil
+	w.busy, w.unsettled = true, true
+	batches := make([]wal.Batch, len(requests))
+	for i := range requests {
+		batches[i] = requests[i].batch
+	}
+	log := w.log
+	var err error
+	var written int64
+	m.ports.WALLane.Run(func() {
+		before := log.BytesWritten()
+		err = log.Write(batches...)
+		written = log.BytesWritten() - before
+	}, func() {
+		w.busy = false
+		if m.failed != nil {
+			return
+		}
+		if err != nil {
+			m.fail(err)
+			return
+		}
+		m.snapshots.bytesSince += written
+		m.written(requests)
+	})
+}
+
+// written goes on with what waited for these requests to be durable, in their order.
+func (m *Member) written(requests []appendRequest) {
+	for i := range requests {
+		r := &requests[i]
+		if r.install != nil {
+			m.install(r.install)
+		}
+		m.entries.append(r.batch.Entries)
+		m.deliver(r.responses)
+		if r.done != nil {
+			r.done()
+		}
+	}
+}
+
+// settle marks the log as synced up to its end when nothing is going on, so that damage to it is told from a torn tail.
+func (w *writer) settle(m *Member) {
+	if w.busy || w.closed || !w.unsettled || len(w.queue) > 0 || m.failed != nil {
+		return
+	}
+	w.busy, w.unsettled = true, false
+	log := w.log
+	var err error
+	m.ports.WALLane.Run(func() { err = log.Settle() }, func() {
+		w.busy = false
+		if err != nil {
+			m.fail(err)
+		}
+	})
+}
+
+// maybeClose closes the log when the member stops and nothing is left to write.
+func (w *writer) maybeClose(m *Member) {
+	if !w.closing || w.busy || w.closed {
+		return
+	}
+	w.closed = true
+	log := w.log
+	m.ports.WALLane.Run(func() { _ = log.Close() }, m.stopDone)
+}

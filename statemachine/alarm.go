@@ -1,0 +1,87 @@
+package statemachine
+
+import (
+	"cmp"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// alarm is one raised alarm.
+type alarm struct {
+	kind   pb.AlarmType
+	member MemberID
+}
+
+func compareAlarms(a, b alarm) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.member, b.member))
+}
+
+func (m *Machine) alarmRaised(kind pb.AlarmType) bool {
+	return slices.ContainsFunc(m.alarms, func(a alarm) bool { return a.kind == kind })
+}
+
+// alarm raises, ends or lists alarms. Raising one that is raised and ending one that is not change nothing; the first
+// answers the alarm, the second answers none, as in etcd.
+func (m *Machine) alarm(r *pb.AlarmRequest) *pb.AlarmResponse {
+	resp := &pb.AlarmResponse{Header: m.header()}
+	one := alarm{r.GetAlarm(), r.GetMemberID()}
+	at, raised := slices.BinarySearchFunc(m.alarms, one, compareAlarms)
+	switch r.GetAction() {
+	case pb.AlarmRequest_GET:
+		resp.Alarms = alarmMembers(m.alarms, r.GetAlarm())
+	case pb.AlarmRequest_ACTIVATE:
+		if one.kind == pb.AlarmType_NONE {
+			return resp
+		}
+		if !raised {
+			m.alarms = slices.Insert(slices.Clone(m.alarms), at, one)
+			m.content += one.hash()
+		}
+		resp.Alarms = alarmMembers([]alarm{one}, one.kind)
+	case pb.AlarmRequest_DEACTIVATE:
+		if raised {
+			m.alarms = slices.Delete(slices.Clone(m.alarms), at, at+1)
+			m.content -= one.hash()
+			resp.Alarms = alarmMembers([]alarm{one}, one.kind)
+		}
+	}
+	return resp
+}
+
+// alarmMembers lists the alarms of a kind, or all of them for AlarmType_NONE.
+func alarmMembers(alarms []alarm, kind pb.AlarmType) (list []*pb.AlarmMember) {
+	for _, a := range alarms {
+		if kind == pb.AlarmType_NONE || kind == a.kind {
+			list = append(list, &pb.AlarmMember{MemberID: a.member, Alarm: a.kind})
+		}
+	}
+	return list
+}
+
+// refusedByAlarm is the error with which raised alarms refuse r, as etcd's appliers for a full and for a corrupt store do.
+func (m *Machine) refusedByAlarm(r *pb.InternalRaftRequest) error {
+	if m.alarmRaised(pb.AlarmType_CORRUPT) {
+		if r.Range != nil || r.Put != nil || r.DeleteRange != nil || r.Txn != nil || r.Compaction != nil ||
+			r.LeaseGrant != nil || r.LeaseRevoke != nil {
+			return rpctypes.ErrGRPCCorrupt
+		}
+	}
+	if m.alarmRaised(pb.AlarmType_NOSPACE) && (r.Put != nil || r.LeaseGrant != nil || r.Txn != nil && txnHasPut(r.Txn)) {
+		return rpctypes.ErrGRPCNoSpace
+	}
+	return nil
+}
+
+// txnHasPut says whether either branch might store something, which is what etcd refuses when space is out.
+func txnHasPut(r *pb.TxnRequest) bool {
+	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
+		for _, op := range ops {
+			if op.GetRequestPut() != nil || op.GetRequestTxn() != nil && txnHasPut(op.GetRequestTxn()) {
+				return true
+			}
+		}
+	}
+	return false
+}

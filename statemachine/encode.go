@@ -1,0 +1,184 @@
+package statemachine
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// The encodings of this package are plain sequences of fields: unsigned numbers as varints, signed ones zigzag, strings
+// and lists with their length before them. Each type's append and decode methods stand for its format; the same bytes
+// go into snapshots and into the state hash.
+
+func appendString[S string | []byte](b []byte, s S) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func appendStrings(b []byte, list []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, s := range list {
+		b = appendString(b, s)
+	}
+	return b
+}
+
+var errMalformed = errors.New("malformed field")
+
+// decoder reads fields from b; the first fault sticks, and everything read after it is zero.
+type decoder struct {
+	b      []byte
+	failed bool
+}
+
+func (d *decoder) fail() { d.b, d.failed = nil, true }
+
+// err is nil if all of b has been read without a fault.
+func (d *decoder) err() error {
+	if d.failed || len(d.b) > 0 {
+		return errMalformed
+	}
+	return nil
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) uint64() uint64 {
+	if len(d.b) < 8 {
+		d.fail()
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(d.b)
+	d.b = d.b[8:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail()
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) bool() bool {
+	v := d.byte()
+	if v > 1 {
+		d.fail()
+	}
+	return v == 1
+}
+
+// bytes shares memory with b.
+func (d *decoder) bytes() []byte {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) string() string { return string(d.bytes()) }
+
+func (d *decoder) strings() (list []string) {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) { // each takes a byte at least
+		d.fail()
+		return nil
+	}
+	for range n {
+		list = append(list, d.string())
+	}
+	return list
+}
+
+func (l Lease) append(b []byte) []byte {
+	return binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, l.ID), l.TTL), l.Remaining)
+}
+
+func (d *decoder) lease() Lease { return Lease{ID: d.varint(), TTL: d.varint(), Remaining: d.varint()} }
+
+func (o Member) append(b []byte) []byte {
+	b = appendString(binary.AppendUvarint(b, o.ID), o.Name)
+	return appendBool(appendStrings(appendStrings(b, o.PeerURLs), o.ClientURLs), o.Learner)
+}
+
+func (d *decoder) member() Member {
+	return Member{ID: d.uvarint(), Name: d.string(), PeerURLs: d.strings(), ClientURLs: d.strings(), Learner: d.bool()}
+}
+
+func (a alarm) append(b []byte) []byte {
+	return binary.AppendUvarint(binary.AppendVarint(b, int64(a.kind)), a.member)
+}
+
+func (s *session) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, s.proposer)
+	b = binary.LittleEndian.AppendUint64(b, s.incarnation)
+	b = binary.LittleEndian.AppendUint64(b, s.floor)
+	for _, word := range s.applied {
+		b = binary.LittleEndian.AppendUint64(b, word)
+	}
+	return b
+}
+
+func (d *decoder) session() (s session) {
+	s.proposer, s.incarnation, s.floor = d.uint64(), d.uint64(), d.uint64()
+	for i := range s.applied {
+		s.applied[i] = d.uint64()
+	}
+	return s
+}
+
+// Encode is the change as it travels in a configuration change's context.
+func (c *MemberChange) Encode() []byte {
+	b := c.Member.append([]byte{byte(c.Kind)})
+	b = binary.AppendUvarint(b, c.LearnersMax)
+	b = appendBool(b, c.Request != nil)
+	if c.Request != nil {
+		b = binary.AppendUvarint(b, c.Request.Proposer)
+		b = binary.AppendUvarint(b, c.Request.Incarnation)
+		b = binary.AppendUvarint(b, c.Request.Sequence)
+	}
+	return b
+}
+
+// DecodeMemberChange reads what Encode wrote.
+func DecodeMemberChange(data []byte) (MemberChange, error) {
+	d := decoder{b: data}
+	c := MemberChange{Kind: MemberChangeKind(d.byte()), Member: d.member(), LearnersMax: d.uvarint()}
+	if d.bool() {
+		c.Request = &Origin{Proposer: d.uvarint(), Incarnation: d.uvarint(), Sequence: d.uvarint()}
+	}
+	if c.Kind < AddVoter || c.Kind > UpdatePeerURLs {
+		d.fail()
+	}
+	return c, d.err()
+}

@@ -1,0 +1,113 @@
+package statemachine
+
+import (
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// Event is one change of one key, as the event log holds it. The zero Event is none.
+type Event struct {
+	v         *version
+	compacted int64
+}
+
+// EventIterator walks a view's events in revision order.
+type EventIterator struct {
+	view     *View
+	pos, end int64
+}
+
+// Events starts at the first change at or after main revision from, which may lie in the future: then there are none.
+// ErrGRPCCompacted says that from lies below the compacted revision; changes exactly at that are still there.
+func (v *View) Events(from int64) (EventIterator, error) {
+	if from < v.keys.compacted {
+		return EventIterator{}, rpctypes.ErrGRPCCompacted
+	}
+	return EventIterator{view: v, pos: v.log.find(from), end: v.log.end}, nil
+}
+
+// Next returns the next event; false at the view's head.
+func (it *EventIterator) Next() (Event, bool) {
+	if it.pos >= it.end {
+		return Event{}, false
+	}
+	e := Event{v: it.view.log.at(it.pos), compacted: it.view.keys.compacted}
+	it.pos++
+	return e, true
+}
+
+// Remaining is the number of events that Next has yet to return.
+func (it *EventIterator) Remaining() int64 { return it.end - it.pos }
+
+// Revision is the change's place in the order of all.
+func (e Event) Revision() Revision { return Revision{e.v.main, int64(e.v.sub)} }
+
+// Key is the key that changed.
+func (e Event) Key() []byte { return e.v.key() }
+
+// Deleted says that the change removed the key.
+func (e Event) Deleted() bool { return e.v.deleted() }
+
+// Created says that the change made the key.
+func (e Event) Created() bool { return e.v.number == 1 }
+
+// EncodedKV is the event's kv, an encoded mvccpb.KeyValue; of a deletion the key and mod_revision only.
+func (e Event) EncodedKV() []byte { return e.v.kv }
+
+// KeyValue is the event's kv.
+func (e Event) KeyValue() *mvccpb.KeyValue { return e.v.keyValue() }
+
+// prev is the key's version at the revision before the event's: not what another change of the same transaction made,
+// and none where that revision is compacted, whatever is still in memory.
+func (e Event) prev() *version {
+	if e.v.main <= e.compacted {
+		return nil
+	}
+	old := e.v.prev.Load()
+	for old != nil && old.main == e.v.main {
+		old = old.prev.Load()
+	}
+	if old == nil || old.deleted() {
+		return nil
+	}
+	return old
+}
+
+// EncodedPrevKV is what a watcher is told as prev_kv, encoded; nil where there was no such key or it is compacted.
+func (e Event) EncodedPrevKV() []byte {
+	if old := e.prev(); old != nil {
+		return old.kv
+	}
+	return nil
+}
+
+// PrevKV is EncodedPrevKV as a message.
+func (e Event) PrevKV() *mvccpb.KeyValue { return kvOf(e.prev()) }
+
+// visitBase calls f with the versions from before the compacted revision that are visible at it, in key order.
+func (v *View) visitBase(f func(*version)) {
+	it := newBaseIterator(v)
+	for ver := it.next(); ver != nil; ver = it.next() {
+		f(ver)
+	}
+}
+
+// baseIterator walks the versions that visitBase visits.
+type baseIterator struct {
+	keys      *merged
+	compacted int64
+}
+
+func newBaseIterator(v *View) baseIterator {
+	return baseIterator{keys: newMerged(v.keys.live, v.keys.dead, nil), compacted: v.keys.compacted}
+}
+
+// next returns nil at the end.
+func (it *baseIterator) next() *version {
+	for e, ok := it.keys.next(); ok; e, ok = it.keys.next() {
+		if ver := e.chain.at(it.compacted); ver != nil && ver.main < it.compacted {
+			return ver
+		}
+	}
+	return nil
+}

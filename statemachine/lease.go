@@ -1,0 +1,128 @@
+package statemachine
+
+import (
+	"github.com/tidwall/btree"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// LeaseTTLMax is the longest TTL that may be granted, in seconds; etcd's limit.
+const LeaseTTLMax = 9_000_000_000
+
+// Lease is one granted lease. When it ends is not known here: its deadline lives on the leader.
+type Lease struct {
+	ID  int64
+	TTL int64 // granted, in seconds
+	// Remaining is the checkpointed rest of the TTL in seconds, from which a new leader goes on; 0 means all of TTL.
+	Remaining int64
+}
+
+// leaseKey attaches a key to a lease. Ordered by lease, then key, so that a lease's keys come in key order.
+type leaseKey struct {
+	lease int64
+	key   string
+}
+
+func newLeaseTree() *btree.BTreeG[Lease] {
+	return btree.NewBTreeGOptions(func(a, b Lease) bool { return a.ID < b.ID },
+		btree.Options{Degree: treeDegree, NoLocks: true})
+}
+
+func newLeaseKeyTree() *btree.BTreeG[leaseKey] {
+	return btree.NewBTreeGOptions(func(a, b leaseKey) bool {
+		return a.lease < b.lease || a.lease == b.lease && a.key < b.key
+	}, btree.Options{Degree: treeDegree, NoLocks: true})
+}
+
+// checkLease answers ErrGRPCLeaseNotFound unless id is no lease at all or a granted one.
+func (m *Machine) checkLease(id int64) error {
+	if id == 0 {
+		return nil
+	}
+	if _, ok := m.leases.Get(Lease{ID: id}); !ok {
+		return rpctypes.ErrGRPCLeaseNotFound
+	}
+	return nil
+}
+
+func (m *Machine) attach(id int64, key []byte) {
+	if id == 0 {
+		return
+	}
+	m.leaseKeys.Set(leaseKey{id, string(key)})
+	m.bytes += leaseKeyBytes + int64(len(key))
+	m.leasesChanged = true
+}
+
+func (m *Machine) detach(id int64, key []byte) {
+	if id == 0 {
+		return
+	}
+	m.leaseKeys.Delete(leaseKey{id, pivot(key).key})
+	m.bytes -= leaseKeyBytes + int64(len(key))
+	m.leasesChanged = true
+}
+
+// setLease adds a lease or changes one.
+func (m *Machine) setLease(l Lease) {
+	if old, replaced := m.leases.Set(l); replaced {
+		m.content -= old.hash()
+	} else {
+		m.bytes += leaseOverhead
+	}
+	m.content += l.hash()
+	m.leasesChanged = true
+}
+
+// leaseGrant enters the lease that the proposer chose an id for. The least TTL depends on a member's flags, so it is the
+// proposer's to apply before it proposes.
+func (m *Machine) leaseGrant(r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+	switch {
+	case r.GetID() == 0:
+		return nil, rpctypes.ErrGRPCLeaseNotFound
+	case r.GetTTL() > LeaseTTLMax:
+		return nil, rpctypes.ErrGRPCLeaseTTLTooLarge
+	}
+	if _, ok := m.leases.Get(Lease{ID: r.GetID()}); ok {
+		return nil, rpctypes.ErrGRPCLeaseExist
+	}
+	m.setLease(Lease{ID: r.GetID(), TTL: r.GetTTL()})
+	return &pb.LeaseGrantResponse{Header: m.header(), ID: r.GetID(), TTL: r.GetTTL()}, nil
+}
+
+// leaseRevoke ends a lease and deletes its keys, in key order and in one revision.
+func (m *Machine) leaseRevoke(r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
+	l, ok := m.leases.Get(Lease{ID: r.GetID()})
+	if !ok {
+		return nil, rpctypes.ErrGRPCLeaseNotFound
+	}
+	var keys []string
+	m.leaseKeys.Ascend(leaseKey{lease: l.ID}, func(k leaseKey) bool {
+		if k.lease != l.ID {
+			return false
+		}
+		keys = append(keys, k.key)
+		return true
+	})
+	for _, key := range keys {
+		e, _ := m.live.Get(entry{key: key})
+		m.delete(e.key, e.chain)
+	}
+	m.leases.Delete(l)
+	m.content -= l.hash()
+	m.bytes -= leaseOverhead
+	m.leasesChanged = true
+	m.commit()
+	return &pb.LeaseRevokeResponse{Header: m.header()}, nil
+}
+
+// leaseCheckpoint notes remaining TTLs. A lease that is gone by now is passed over, as in etcd.
+func (m *Machine) leaseCheckpoint(r *pb.LeaseCheckpointRequest) *pb.LeaseCheckpointResponse {
+	for _, c := range r.GetCheckpoints() {
+		if l, ok := m.leases.Get(Lease{ID: c.GetID()}); ok {
+			l.Remaining = c.GetRemaining_TTL()
+			m.setLease(l)
+		}
+	}
+	return &pb.LeaseCheckpointResponse{Header: m.header()}
+}

@@ -1,0 +1,205 @@
+package statemachine
+
+import (
+	"cmp"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/membershippb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+)
+
+// Member is one member of the cluster as the log tells it.
+type Member struct {
+	ID         MemberID
+	Name       string // empty until the member has published itself
+	PeerURLs   []string
+	ClientURLs []string // empty until the member has published itself
+	Learner    bool
+}
+
+// MemberChangeKind is what a MemberChange does.
+type MemberChangeKind uint8
+
+// Kinds of membership changes. The numbers are on disk and on the wire.
+const (
+	AddVoter MemberChangeKind = 1 + iota
+	AddLearner
+	Promote
+	Remove
+	UpdatePeerURLs
+)
+
+// MemberChange is a committed change of the cluster's membership.
+type MemberChange struct {
+	Kind   MemberChangeKind
+	Member Member // Promote and Remove need the ID only, UpdatePeerURLs also the PeerURLs
+	// LearnersMax bounds the learners after an AddLearner; 0 is no bound. It is the proposer's limit: a change must mean
+	// the same on every member.
+	LearnersMax uint64
+	// Request identifies the proposal, so that it is applied at most once; nil for the entries that a cluster is
+	// bootstrapped with, which have no proposer.
+	Request *Origin
+}
+
+// Origin identifies a proposal: the member that proposed it, that member's incarnation (it grows with each start) and a
+// sequence number, from 1 in each incarnation.
+type Origin struct {
+	Proposer              MemberID
+	Incarnation, Sequence uint64
+}
+
+// Downgrade is the cluster's downgrade as requested by its operator.
+type Downgrade struct {
+	Enabled bool
+	Target  string // version to go down to; empty when not enabled
+}
+
+// member is the place of id in m.members, or -1.
+func (m *Machine) member(id MemberID) int {
+	for i := range m.members {
+		if m.members[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// ApplyMember applies a configuration change. fresh is false, and nothing is changed, where the change was applied before or
+// its proposer is no member (any more). An error in the result means as well that nothing is changed: raft must then
+// be given a change that does nothing. The response is the API's for the kind of change.
+func (m *Machine) ApplyMember(index, term uint64, c MemberChange) (result Result, fresh bool) {
+	m.advance(index, term)
+	if c.Request != nil && !m.admit(*c.Request) {
+		return Result{}, false
+	}
+	if err := m.checkMember(c); err != nil {
+		return Result{Err: err}, true
+	}
+	m.setMember(c)
+	return Result{Response: m.memberResponse(c)}, true
+}
+
+func (m *Machine) checkMember(c MemberChange) error {
+	at := m.member(c.Member.ID)
+	if _, gone := slices.BinarySearch(m.removed, c.Member.ID); gone {
+		return rpctypes.ErrGRPCMemberNotFound
+	}
+	switch c.Kind {
+	case AddVoter, AddLearner:
+		if at >= 0 {
+			return rpctypes.ErrGRPCMemberExist
+		}
+		if m.peerURLTaken(c.Member) {
+			return rpctypes.ErrGRPCPeerURLExist
+		}
+		if c.Kind == AddLearner && c.LearnersMax > 0 && m.learners() >= c.LearnersMax {
+			return rpctypes.ErrGRPCTooManyLearners
+		}
+		return nil
+	case Promote, Remove, UpdatePeerURLs:
+	default:
+		return rpctypes.ErrGRPCMemberNotFound
+	}
+	switch {
+	case at < 0:
+		return rpctypes.ErrGRPCMemberNotFound
+	case c.Kind == Promote && !m.members[at].Learner:
+		return rpctypes.ErrGRPCMemberNotLearner
+	case c.Kind == UpdatePeerURLs && m.peerURLTaken(c.Member):
+		return rpctypes.ErrGRPCPeerURLExist
+	}
+	return nil
+}
+
+// peerURLTaken says whether another member has one of one's peer URLs.
+func (m *Machine) peerURLTaken(one Member) bool {
+	return slices.ContainsFunc(m.members, func(o Member) bool {
+		return o.ID != one.ID && slices.ContainsFunc(one.PeerURLs, func(u string) bool { return slices.Contains(o.PeerURLs, u) })
+	})
+}
+
+func (m *Machine) learners() (n uint64) {
+	for i := range m.members {
+		if m.members[i].Learner {
+			n++
+		}
+	}
+	return n
+}
+
+// setMember makes a change that checkMember has allowed.
+func (m *Machine) setMember(c MemberChange) {
+	members := slices.Clone(m.members)
+	at, exists := slices.BinarySearchFunc(members, c.Member.ID, func(o Member, id MemberID) int { return cmp.Compare(o.ID, id) })
+	if exists {
+		m.content -= members[at].hash()
+	}
+	switch c.Kind {
+	case AddVoter, AddLearner:
+		added := c.Member
+		added.PeerURLs, added.ClientURLs = slices.Clone(added.PeerURLs), slices.Clone(added.ClientURLs)
+		added.Learner = c.Kind == AddLearner
+		members = slices.Insert(members, at, added)
+	case Promote:
+		members[at].Learner = false
+	case UpdatePeerURLs:
+		members[at].PeerURLs = slices.Clone(c.Member.PeerURLs)
+	case Remove:
+		members = slices.Delete(members, at, at+1)
+		m.forgetSession(c.Member.ID)
+		where, _ := slices.BinarySearch(m.removed, c.Member.ID)
+		m.removed = slices.Insert(slices.Clone(m.removed), where, c.Member.ID)
+		m.content += removedHash(c.Member.ID)
+	}
+	m.members = members
+	if c.Kind != Remove {
+		m.content += members[at].hash()
+	}
+}
+
+func (m *Machine) memberResponse(c MemberChange) proto.Message {
+	list := pbMembers(m.members)
+	switch c.Kind {
+	case AddVoter, AddLearner:
+		return &pb.MemberAddResponse{Header: m.header(), Member: pbMember(m.members[m.member(c.Member.ID)]), Members: list}
+	case Promote:
+		return &pb.MemberPromoteResponse{Header: m.header(), Members: list}
+	case Remove:
+		return &pb.MemberRemoveResponse{Header: m.header(), Members: list}
+	}
+	return &pb.MemberUpdateResponse{Header: m.header(), Members: list}
+}
+
+func pbMember(o Member) *pb.Member {
+	return &pb.Member{ID: o.ID, Name: o.Name, PeerURLs: o.PeerURLs, ClientURLs: o.ClientURLs, IsLearner: o.Learner}
+}
+
+func pbMembers(members []Member) []*pb.Member {
+	list := make([]*pb.Member, len(members))
+	for i, o := range members {
+		list[i] = pbMember(o)
+	}
+	return list
+}
+
+// publishMember notes what a member says of itself; of one that is not there (any more) nothing is noted.
+func (m *Machine) publishMember(r *membershippb.ClusterMemberAttrSetRequest) {
+	at := m.member(r.GetMember_ID())
+	if at < 0 {
+		return
+	}
+	m.members = slices.Clone(m.members)
+	o := &m.members[at]
+	m.content -= o.hash()
+	o.Name = r.GetMemberAttributes().GetName()
+	o.ClientURLs = slices.Clone(r.GetMemberAttributes().GetClientUrls())
+	m.content += o.hash()
+}
+
+// SetConfState keeps raft's membership, encoded, for snapshots. It is opaque here and not part of the state hash.
+func (m *Machine) SetConfState(encoded []byte) {
+	m.confState = slices.Clone(encoded)
+	m.changed = true
+}

@@ -1,0 +1,278 @@
+package statemachine
+
+import (
+	"bytes"
+	"math"
+	"sort"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// reader answers queries on the keys as they stand at revision rev; the machine has one over its changing trees, each view
+// one over its frozen ones.
+type reader struct {
+	live, dead *keyTree
+	rev        int64 // the head: what revision 0 means
+	compacted  int64 // revisions below are gone; -1 before the first compaction
+}
+
+// RangeResult is the answer to a RangeRequest in terms of stored versions: nothing is decoded or copied.
+type RangeResult struct {
+	Revision int64 // of the header: the head's, also where an older revision was read
+	Count    int64 // keys in the range, whatever the limit and the filters leave out
+	More     bool  // the limit cut something off
+
+	versions []*version
+	keysOnly bool
+	hasLease bool // of a keys-only answer: whether it carries the lease, see keysOnlyFields
+	one      [1]*version
+}
+
+// Len is the number of key-values in the answer.
+func (r *RangeResult) Len() int { return len(r.versions) }
+
+// Range answers req; its errors are ErrGRPCCompacted and ErrGRPCFutureRev.
+func (rd *reader) Range(req *pb.RangeRequest) (*RangeResult, error) {
+	rev := req.GetRevision()
+	switch {
+	case rev > rd.rev:
+		return nil, rpctypes.ErrGRPCFutureRev
+	case rev <= 0:
+		rev = rd.rev
+	case rev < rd.compacted:
+		return nil, rpctypes.ErrGRPCCompacted
+	}
+	res := &RangeResult{Revision: rd.rev}
+	s := newSpan(req.GetKey(), req.GetRangeEnd())
+	switch {
+	case s.point:
+		rd.rangeOne(res, s.from, rev)
+		if req.GetCountOnly() {
+			res.versions = nil
+			return res, nil
+		}
+	case req.GetCountOnly():
+		res.Count = rd.countAt(s, rev)
+		return res, nil
+	default:
+		rd.collect(res, s, rev, scanLimit(req))
+	}
+	if hasRevisionFilter(req) {
+		res.versions = filter(res.versions, req)
+	}
+	sortVersions(res.versions, req)
+	if n := req.GetLimit(); n > 0 && int64(len(res.versions)) > n {
+		res.versions, res.More = res.versions[:n], true
+	}
+	// etcd answers keys-only from its index, which knows no leases, except where it has to read the values to sort by them.
+	res.keysOnly, res.hasLease = req.GetKeysOnly(), req.GetSortTarget() == pb.RangeRequest_VALUE
+	return res, nil
+}
+
+func (rd *reader) rangeOne(res *RangeResult, key []byte, rev int64) {
+	if v := rd.get(key, rev); v != nil {
+		res.one[0] = v
+		res.versions, res.Count = res.one[:], 1
+	}
+}
+
+// get returns key's version at rev, or nil where it does not exist.
+func (rd *reader) get(key []byte, rev int64) *version {
+	if e, ok := rd.live.Get(pivot(key)); ok {
+		return e.chain.at(rev)
+	}
+	if rev == rd.rev {
+		return nil
+	}
+	if e, ok := rd.dead.Get(pivot(key)); ok {
+		return e.chain.at(rev)
+	}
+	return nil
+}
+
+// visit calls f with each version in s at rev, in key order, until f returns false.
+func (rd *reader) visit(s span, rev int64, f func(v *version) bool) {
+	if rev == rd.rev {
+		rd.live.Ascend(pivot(s.from), func(e entry) bool { return !s.past(e.key) && f(e.chain.at(rev)) })
+		return
+	}
+	it := newMerged(rd.live, rd.dead, s.from)
+	for e, ok := it.next(); ok && !s.past(e.key); e, ok = it.next() {
+		if v := e.chain.at(rev); v != nil && !f(v) {
+			return
+		}
+	}
+}
+
+func (rd *reader) countAt(s span, rev int64) (n int64) {
+	if rev == rd.rev {
+		return int64(count(rd.live, s))
+	}
+	rd.visit(s, rev, func(*version) bool { n++; return true })
+	return n
+}
+
+// collect gathers up to limit versions (0: all) and counts all of them.
+func (rd *reader) collect(res *RangeResult, s span, rev, limit int64) {
+	if limit > 0 && limit <= 4096 {
+		res.versions = make([]*version, 0, limit)
+	}
+	cut := false
+	rd.visit(s, rev, func(v *version) bool {
+		if limit > 0 && int64(len(res.versions)) >= limit {
+			res.Count++
+			cut = true
+			return rev != rd.rev // at the head ranks give the rest of the count
+		}
+		res.versions = append(res.versions, v)
+		return true
+	})
+	if cut && rev == rd.rev {
+		res.Count = int64(count(rd.live, s))
+		return
+	}
+	res.Count += int64(len(res.versions))
+}
+
+// scanLimit is how many versions in key order suffice for the answer; 0 means all. One more than asked for tells "more".
+// As in etcd, a sort target without an order does not count as an order here, though the result is sorted by it then:
+// the first keys are taken and only those are sorted.
+func scanLimit(r *pb.RangeRequest) int64 {
+	keyOrder := r.GetSortOrder() == pb.RangeRequest_NONE ||
+		r.GetSortTarget() == pb.RangeRequest_KEY && r.GetSortOrder() == pb.RangeRequest_ASCEND
+	n := r.GetLimit()
+	if n <= 0 || n == math.MaxInt64 || !keyOrder || hasRevisionFilter(r) {
+		return 0
+	}
+	return n + 1
+}
+
+func hasRevisionFilter(r *pb.RangeRequest) bool {
+	return r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 ||
+		r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0
+}
+
+func filter(vs []*version, r *pb.RangeRequest) []*version {
+	inside := func(n, low, high int64) bool { return (low == 0 || n >= low) && (high == 0 || n <= high) }
+	kept := vs[:0]
+	for _, v := range vs {
+		if inside(v.main, r.GetMinModRevision(), r.GetMaxModRevision()) &&
+			inside(v.create, r.GetMinCreateRevision(), r.GetMaxCreateRevision()) {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// sortVersions orders vs, which come in key order. It sorts with sort.Sort, by comparison of the one target only, because
+// etcd does: the order among equals is then the same as etcd's as well.
+func sortVersions(vs []*version, r *pb.RangeRequest) {
+	order, target := r.GetSortOrder(), r.GetSortTarget()
+	if target == pb.RangeRequest_KEY && order != pb.RangeRequest_DESCEND {
+		return
+	}
+	by := &byTarget{vs: vs}
+	switch target {
+	case pb.RangeRequest_KEY:
+		by.less = func(a, b *version) bool { return bytes.Compare(a.key(), b.key()) < 0 }
+	case pb.RangeRequest_VERSION:
+		by.less = func(a, b *version) bool { return a.number < b.number }
+	case pb.RangeRequest_CREATE:
+		by.less = func(a, b *version) bool { return a.create < b.create }
+	case pb.RangeRequest_MOD:
+		by.less = func(a, b *version) bool { return a.main < b.main }
+	case pb.RangeRequest_VALUE:
+		by.less = func(a, b *version) bool { return bytes.Compare(a.value(), b.value()) < 0 }
+	default:
+		return // CheckRange refuses it; unchecked, it is no target
+	}
+	if order == pb.RangeRequest_DESCEND {
+		sort.Sort(sort.Reverse(by))
+		return
+	}
+	sort.Sort(by)
+}
+
+type byTarget struct {
+	vs   []*version
+	less func(a, b *version) bool
+}
+
+func (s *byTarget) Len() int           { return len(s.vs) }
+func (s *byTarget) Less(i, j int) bool { return s.less(s.vs[i], s.vs[j]) }
+func (s *byTarget) Swap(i, j int)      { s.vs[i], s.vs[j] = s.vs[j], s.vs[i] }
+
+// Response is the answer as a message, whose header holds the revision only. It shares the stored keys and values.
+func (r *RangeResult) Response() *pb.RangeResponse {
+	resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: r.Revision}, Count: r.Count, More: r.More}
+	if len(r.versions) == 0 {
+		return resp
+	}
+	resp.Kvs = make([]*mvccpb.KeyValue, len(r.versions))
+	for i := range r.versions {
+		resp.Kvs[i] = r.KeyValue(i)
+	}
+	return resp
+}
+
+// KeyValue is the i-th key-value of the answer; it shares the stored bytes.
+func (r *RangeResult) KeyValue(i int) *mvccpb.KeyValue {
+	kv := r.versions[i].keyValue()
+	if r.keysOnly {
+		kv.Value = nil
+		if !r.hasLease {
+			kv.Lease = 0
+		}
+	}
+	return kv
+}
+
+// keysOnlyFields is what of v a keys-only answer shows.
+func (r *RangeResult) keysOnlyFields(v *version) keyValueFields {
+	f := keyValueFields{key: v.key(), create: v.create, mod: v.main, number: v.number}
+	if r.hasLease {
+		f.leased = v.lease
+	}
+	return f
+}
+
+// kvsTag is the tag of RangeResponse's field kvs.
+const kvsTag = 2<<3 | byte(protowire.BytesType)
+
+// Size is the number of bytes that AppendKVs appends.
+func (r *RangeResult) Size() (n int) {
+	for _, v := range r.versions {
+		size := len(v.kv)
+		if r.keysOnly {
+			f := r.keysOnlyFields(v)
+			size = f.size()
+		}
+		n += 1 + protowire.SizeBytes(size)
+	}
+	return n
+}
+
+// AppendKVs appends the answer's kvs fields as a RangeResponse encodes them.
+func (r *RangeResult) AppendKVs(dst []byte) []byte {
+	for _, v := range r.versions {
+		dst = append(dst, kvsTag)
+		if r.keysOnly {
+			f := r.keysOnlyFields(v)
+			dst, _ = f.append(protowire.AppendVarint(dst, uint64(f.size())))
+			continue
+		}
+		dst = append(protowire.AppendVarint(dst, uint64(len(v.kv))), v.kv...)
+	}
+	return dst
+}
+
+// EncodedKV is the i-th key-value as stored, an encoded mvccpb.KeyValue; false for a keys-only answer, which has none.
+func (r *RangeResult) EncodedKV(i int) ([]byte, bool) {
+	if r.keysOnly {
+		return nil, false
+	}
+	return r.versions[i].kv, true
+}

@@ -1,0 +1,284 @@
+// Package driver gives a member its turns in the real world: one goroutine drains an inbox of messages, API calls, timers and
+// finished work, lets the member handle all of it, and ends the turn once. It implements the member's clock and lanes, and
+// gives the doors blocking calls.
+//
+// It leaves to node what a call means, to the caller to build the member (New, then node.Open with Clock and Lane, then
+// Start), and to netio's other packages the network and the disk.
+//
+// Concurrency: the methods of a Driver may be called by any goroutine, from Start on; Clock, Lane and Start itself come
+// before that, from one goroutine. The member is touched by the driver's goroutine alone, except for the methods that it
+// offers to any goroutine.
+package driver
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// Member is what a driver drives: *node.Member. Only TryLinearize and AcquireView may be called outside of a turn.
+type Member interface {
+	Receive(from port.MemberID, payload []byte)
+	Propose(r *pb.InternalRaftRequest, done func(Applied, error))
+	Linearize(done func(*View, error))
+	TryLinearize() (*View, bool)
+	AcquireView() *View
+	Status() Status
+	Stop(done func())
+	EndTurn()
+}
+
+// Options of a driver. Zero values mean the default.
+type Options struct {
+	// InboxBytes and InboxMessages bound the messages of peers that wait for a turn (defaults 64 MiB and 16,384); beyond them
+	// Receive blocks, and TCP slows the peer down. One message always fits.
+	InboxBytes    int
+	InboxMessages int
+	// StopLimit bounds a graceful stop (default 1.5 s, etcd's users count on it).
+	StopLimit time.Duration
+	// ObserveTurn is told of each turn: how many things it handled and how long it took. Nil: nobody is.
+	ObserveTurn func(items int, took time.Duration)
+}
+
+const (
+	defaultInboxBytes    = 64 << 20
+	defaultInboxMessages = 16384
+	defaultStopLimit     = 1500 * time.Millisecond
+)
+
+// ErrNotGraceful is Stop's answer when the member had not finished when the time was up. What it acknowledged is as safe as
+// after a crash.
+var ErrNotGraceful = errors.New("the member did not stop in time and was cut off")
+
+// Driver drives one member.
+type Driver struct {
+	options Options
+	member  Member
+	inbox   inbox
+	clock   clock
+	lanes   []*lane
+	failed  chan error
+	fail    sync.Once
+	stop    sync.Once
+	stopped error
+	ended   chan struct{} // closed when the last turn is over
+	spare   sync.Pool     // of *call, for use again
+	status  atomic.Pointer[Status]
+
+	// The rest belongs to the driver's goroutine.
+	calls    callList // in the member's hands
+	finished bool     // the member has stopped
+}
+
+// New returns a driver without a member.
+func New(o Options) *Driver {
+	if o.InboxBytes == 0 {
+		o.InboxBytes = defaultInboxBytes
+	}
+	if o.InboxMessages == 0 {
+		o.InboxMessages = defaultInboxMessages
+	}
+	if o.StopLimit == 0 {
+		o.StopLimit = defaultStopLimit
+	}
+	d := &Driver{options: o, failed: make(chan error, 1), ended: make(chan struct{})}
+	d.inbox.init(o.InboxBytes, o.InboxMessages)
+	d.clock.init()
+	return d
+}
+
+// Clock returns the member's clock.
+func (d *Driver) Clock() port.Clock { return &d.clock }
+
+// Lane returns a new lane of the member, a goroutine of its own.
+func (d *Driver) Lane() port.Lane {
+	l := newLane(&d.inbox)
+	d.lanes = append(d.lanes, l)
+	return l
+}
+
+// Start begins with the turns of m.
+func (d *Driver) Start(m Member) {
+	d.member = m
+	d.publish()
+	go d.run()
+}
+
+// Propose has a request put into the log and applied, and waits for that. The request belongs to the member from this call on.
+// Errors are those of node's Propose, and ctx's: then the outcome is unknown.
+func (d *Driver) Propose(ctx context.Context, r *pb.InternalRaftRequest) (Applied, error) {
+	if err := ctx.Err(); err != nil {
+		return Applied{}, err
+	}
+	c := newCall(d, callPropose)
+	c.request = r
+	applied, _, err := c.wait(ctx)
+	return applied, err
+}
+
+// Linearize returns a view that holds everything acknowledged before this call by any member. It is pinned: the caller
+// releases it. Errors are those of node's Linearize, and ctx's.
+func (d *Driver) Linearize(ctx context.Context) (*View, error) {
+	if v, ok := d.member.TryLinearize(); ok {
+		return v, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	_, v, err := newCall(d, callLinearize).wait(ctx)
+	return v, err
+}
+
+// View returns the newest view this member knows of, which may be old. It is pinned: the caller releases it.
+func (d *Driver) View() *View { return d.member.AcquireView() }
+
+// Do has fn run in a turn and waits for that. fn may call the member. After an error fn was not run, nor will be.
+func (d *Driver) Do(ctx context.Context, fn func(Member)) error {
+	c := newCall(d, callDo)
+	c.do = fn
+	_, _, err := c.wait(ctx)
+	return err
+}
+
+// Status returns what the member said of itself at the end of its last turn. It does not wait.
+func (d *Driver) Status() Status { return *d.status.Load() }
+
+// Receive hands the member a message from another one. It blocks while the inbox is full. The payload belongs to the member.
+func (d *Driver) Receive(from port.MemberID, payload []byte) {
+	d.inbox.pushMessage(from, payload)
+}
+
+// Fail makes err what Failed delivers; the first one counts. It is for the member's observer, and does not block.
+func (d *Driver) Fail(err error) {
+	d.fail.Do(func() { d.failed <- err })
+}
+
+// Failed delivers the error that made the member give up, once, if that happens. The member then answers all calls with
+// errors, until Stop.
+func (d *Driver) Failed() <-chan error { return d.failed }
+
+// Stop ends the member: it hands leadership over, what waits is answered, running work is finished. After StopLimit, or when
+// ctx is done, it is cut off as by a crash, and the answer is ErrNotGraceful. Later calls wait for the first one and answer
+// the same.
+func (d *Driver) Stop(ctx context.Context) error {
+	d.stop.Do(func() { d.stopped = d.stopOnce(ctx) })
+	return d.stopped
+}
+
+func (d *Driver) stopOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.options.StopLimit)
+	defer cancel()
+	d.inbox.push(item{kind: itemStop})
+	select {
+	case <-d.ended:
+	case <-ctx.Done():
+		d.inbox.close()
+		<-d.ended
+	}
+	graceful := d.finished
+	for _, l := range d.lanes {
+		if !l.close(ctx) {
+			graceful = false
+		}
+	}
+	if !graceful {
+		return ErrNotGraceful
+	}
+	return nil
+}
+
+// run takes turns until the member has stopped or the inbox is closed.
+func (d *Driver) run() {
+	defer close(d.ended)
+	var spare []item
+	for !d.finished {
+		items, open := d.inbox.take(spare, &d.clock)
+		if !open {
+			break
+		}
+		d.turn(items)
+		clear(items)
+		spare = items[:0]
+		if cap(spare) > maxSpareItems {
+			spare = nil
+		}
+	}
+	for _, it := range d.inbox.close() {
+		if it.kind == itemCall {
+			it.call.refuse()
+		}
+	}
+	for c := d.calls.first(); c != nil; c = d.calls.first() {
+		c.answer(Applied{}, nil, ErrStopped)
+	}
+}
+
+// maxSpareItems is the largest inbox that is kept for use again.
+const maxSpareItems = 1 << 14
+
+// turn handles what has come. Messages go before timers: after a pause, a heartbeat that waits here must be seen before the
+// timer that would miss it.
+func (d *Driver) turn(items []item) {
+	d.clock.beginTurn()
+	start := d.clock.now
+	for i := range items {
+		d.handle(&items[i])
+	}
+	fired := d.clock.fire()
+	d.member.EndTurn()
+	d.publish()
+	if d.options.ObserveTurn != nil {
+		d.options.ObserveTurn(len(items)+fired, d.clock.read().Sub(start))
+	}
+}
+
+func (d *Driver) publish() {
+	s := d.member.Status()
+	d.status.Store(&s)
+}
+
+func (d *Driver) handle(it *item) {
+	switch it.kind {
+	case itemMessage:
+		d.member.Receive(it.from, it.payload)
+	case itemCall:
+		d.begin(it.call)
+	case itemDone:
+		it.fn()
+	case itemStop:
+		d.member.Stop(func() { d.finished = true })
+	}
+}
+
+// begin hands a call to the member, unless nobody waits for it any more.
+func (d *Driver) begin(c *call) {
+	if c.state.Load() == callAbandoned {
+		c.recycle()
+		return
+	}
+	d.calls.add(c)
+	switch c.kind {
+	case callPropose:
+		r := c.request
+		c.request = nil
+		d.member.Propose(r, c.onApplied)
+	case callLinearize:
+		d.member.Linearize(c.onView)
+	case callDo:
+		// Claimed first: a caller whose ctx ends now must not believe that fn never runs.
+		if !c.state.CompareAndSwap(callWaiting, callAnswered) {
+			d.calls.remove(c)
+			c.recycle()
+			return
+		}
+		c.do(d.member)
+		d.calls.remove(c)
+		c.done <- struct{}{}
+	}
+}

@@ -1,0 +1,103 @@
+package logging
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// lines logs with c into a file and returns what is in it.
+func lines(t *testing.T, c Config, log func(l *zap.Logger, level zap.AtomicLevel)) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "log")
+	c.Outputs = []string{path, path}
+	l, level, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log(l, level)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.SplitAfter(strings.TrimSuffix(string(content), "\n"), "\n")
+}
+
+func TestPort_WritesTheLinesOfEtcd(t *testing.T) {
+	all := lines(t, Config{}, func(l *zap.Logger, _ zap.AtomicLevel) {
+		NewPort(l).Log(port.Warn, "something", "name", "a b", "member", port.MemberID(0x8e9e05c52164694d), "n", 7, "ok", true,
+			"took", 1500*time.Millisecond, "error", errors.New("bad"), "odd")
+	})
+	if len(all) != 1 {
+		t.Fatalf("%d lines, want one: %q", len(all), all)
+	}
+	want := regexp.MustCompile(`^\{"level":"warn","ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z","caller":"logging/logging_test.go:\d+",` +
+		`"msg":"something","name":"a b","member":"8e9e05c52164694d","n":7,"ok":true,"took":"1.5s","error":"bad","odd":"\(no value\)"\}$`)
+	if !want.MatchString(all[0]) {
+		t.Errorf("the line is\n%s\nwant\n%s", all[0], want)
+	}
+	if !json.Valid([]byte(all[0])) {
+		t.Errorf("the line is not JSON: %s", all[0])
+	}
+}
+
+func TestNew_Levels(t *testing.T) {
+	for _, c := range []struct {
+		level string
+		want  int
+	}{{"debug", 4}, {"", 3}, {"info", 3}, {"warn", 2}, {"error", 1}} {
+		all := lines(t, Config{Level: c.level}, func(l *zap.Logger, _ zap.AtomicLevel) {
+			for _, level := range []port.Level{port.Debug, port.Info, port.Warn, port.Error} {
+				NewPort(l).Log(level, "a line")
+			}
+		})
+		if len(all) != c.want {
+			t.Errorf("at level %q %d lines were written, want %d", c.level, len(all), c.want)
+		}
+	}
+	all := lines(t, Config{Level: "error"}, func(l *zap.Logger, level zap.AtomicLevel) {
+		level.SetLevel(zap.InfoLevel)
+		l.Info("after a change")
+	})
+	if len(all) != 1 || !strings.Contains(all[0], "after a change") {
+		t.Errorf("lines %q after the level was lowered", all)
+	}
+}
+
+func TestNew_Console(t *testing.T) {
+	all := lines(t, Config{Format: "console"}, func(l *zap.Logger, _ zap.AtomicLevel) { l.Info("hello") })
+	if len(all) != 1 || !strings.Contains(all[0], "\tinfo\t") || !strings.HasSuffix(all[0], "\thello") {
+		t.Errorf("lines %q", all)
+	}
+}
+
+func TestNew_RefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, c := range []Config{
+		{Level: "loud"}, {Format: "xml"}, {Outputs: []string{"systemd/journal"}}, {Outputs: []string{""}},
+		{Outputs: []string{"/no/such/directory/log"}},
+	} {
+		if _, _, err := New(c); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+}
+
+func BenchmarkPort_BelowTheLevel(b *testing.B) {
+	p := NewPort(zap.NewNop())
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Log(port.Debug, "a line", "n", 7)
+	}
+}

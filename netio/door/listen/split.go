@@ -180,5 +180,11 @@ func (r *replayed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// NetConn returns the connection below, as (*tls.Conn).NetConn does.
-func (r *replayed) NetConn() net.Conn { return r.Conn }
+// TLS is the secured connection below one that a Splitter has sorted; nil for a plain one.
+func TLS(c net.Conn) *tls.Conn {
+	if r, ok := c.(*replayed); ok {
+		c = r.Conn
+	}
+	secured, _ := c.(*tls.Conn)
+	return secured
+}

@@ -1,0 +1,201 @@
+// Package door is where clients come in: the gRPC services of the etcd API, and on the same port HTTP with the API as JSON, health,
+// version and metrics. A handler converts, waits and hands on; what a call means is node/call's business, and the rest of the
+// member's is behind Backend.
+//
+// Concurrency: every request has a goroutine of its own; all methods of a Door may be called by any goroutine. Metrics
+// on the hot path are plain atomics.
+package door
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/detcd/detcd/netio/door/listen"
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// Backend is the member behind the doors. Any goroutine may call it; views come pinned, and the caller releases them.
+type Backend interface {
+	// Propose has a request put into the log and applied. The request belongs to the backend.
+	Propose(context.Context, *pb.InternalRaftRequest) (node.Applied, error)
+	// Linearize returns a view that holds all that was acknowledged before.
+	Linearize(context.Context) (*statemachine.View, error)
+	// View returns the newest view at hand.
+	View() *statemachine.View
+	// Status asks the member, and waits for that.
+	Status() node.Status
+	// Glance returns what is known without asking: ids, term, leader, role. It does not block.
+	Glance() node.Status
+}
+
+// Config is what the doors are told.
+type Config struct {
+	Limits call.Limits
+	// MaxConcurrentStreams is streams on one connection.
+	MaxConcurrentStreams uint32
+	// Keep-alive as gRPC names it; an interval or time-out of 0 leaves that to the library.
+	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
+	// WarnUnaryDuration is how long a request may take before it is logged; 0: none is.
+	WarnUnaryDuration time.Duration
+	// HealthTimeout bounds the read that /health makes (default 7 s, etcd's).
+	HealthTimeout time.Duration
+	// Gateway serves the API as JSON; Profiles Go's profiles; ExtensiveMetrics histograms of request times.
+	Gateway, Profiles, ExtensiveMetrics bool
+	// CORS and HostWhitelist: empty or holding "*" means all.
+	CORS, HostWhitelist []string
+	// Registry is what /metrics shows; the doors add their own. Nil: one with theirs alone.
+	Registry *prometheus.Registry
+	// Logger takes the doors' log lines; nil: none.
+	Logger *zap.Logger
+}
+
+// Traffic is what a listener is open for.
+type Traffic uint8
+
+// Kinds of traffic.
+const (
+	// All is gRPC and HTTP.
+	All Traffic = iota
+	// GRPC is gRPC alone.
+	GRPC
+	// HTTP is HTTP alone.
+	HTTP
+	// Metrics is /metrics and the health checks alone.
+	Metrics
+)
+
+// Door serves clients of one member.
+type Door struct {
+	config   Config
+	backend  Backend
+	log      *zap.Logger
+	codec    *codec
+	methods  *methods
+	registry *prometheus.Registry
+
+	grpc   *grpc.Server
+	health *health.Server
+	// pipe leads the gateway to the gRPC server.
+	pipe    *listen.Queue
+	gateway *grpc.ClientConn
+	http    *http.Server
+	metrics *http.Server
+
+	healthy, unhealthy atomic.Uint64
+	checks             *prometheus.GaugeVec
+	checkTotal         *prometheus.CounterVec
+
+	mu        sync.Mutex
+	splitters []*listen.Splitter
+	serving   sync.WaitGroup
+}
+
+// New makes doors that are closed: see Serve and Ready.
+func New(c Config, b Backend) (*Door, error) {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.HealthTimeout == 0 {
+		c.HealthTimeout = 7 * time.Second
+	}
+	d := &Door{config: c, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe()}
+	d.checks, d.checkTotal = newCheckMetrics()
+	d.grpc = d.newGRPC()
+	d.methods.add(d.grpc)
+	d.register(c.Registry)
+	main, err := d.newHTTP()
+	if err != nil {
+		return nil, err
+	}
+	d.http = newHTTPServer(main)
+	d.metrics = newHTTPServer(d.newMetricsHTTP())
+	d.serving.Go(func() { _ = d.grpc.Serve(d.pipe) })
+	return d, nil
+}
+
+// Serve answers what comes in on l, until Close. With a TLS configuration connections are secured; with plain and that, both kinds are
+// welcome. It does not block.
+func (d *Door) Serve(l net.Listener, config *tls.Config, plain bool, t Traffic) {
+	s := listen.NewSplitter(l, config, plain, func(c net.Conn, err error) {
+		d.log.Debug("rejected connection on client endpoint", zap.String("remote-addr", c.RemoteAddr().String()), zap.Error(err))
+	})
+	d.mu.Lock()
+	d.splitters = append(d.splitters, s)
+	d.mu.Unlock()
+	if t == All || t == GRPC {
+		d.serving.Go(func() { _ = d.grpc.Serve(s.HTTP2) })
+	} else {
+		s.HTTP2.Close()
+	}
+	switch t {
+	case All, HTTP:
+		d.serving.Go(func() { _ = d.http.Serve(s.HTTP1) })
+	case Metrics:
+		d.serving.Go(func() { _ = d.metrics.Serve(s.HTTP1) })
+	case GRPC:
+		s.HTTP1.Close()
+	}
+	d.serving.Go(func() {
+		if err := s.Serve(); err != nil && err != net.ErrClosed {
+			d.log.Warn("stopped accepting clients", zap.String("address", l.Addr().String()), zap.Error(err))
+		}
+	})
+}
+
+// Ready makes the gRPC health service say so.
+func (d *Door) Ready() { d.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) }
+
+// Close stops taking requests and lets those under way finish until ctx is done; what is left then is cut off.
+func (d *Door) Close(ctx context.Context) error {
+	d.health.Shutdown()
+	d.mu.Lock()
+	splitters := d.splitters
+	d.mu.Unlock()
+	for _, s := range splitters {
+		_ = s.Close()
+	}
+	// HTTP first: the gateway's requests need gRPC.
+	err := d.http.Shutdown(ctx)
+	if err2 := d.metrics.Shutdown(ctx); err == nil {
+		err = err2
+	}
+	if err != nil {
+		_ = d.http.Close()
+		_ = d.metrics.Close()
+	}
+	if d.gateway != nil {
+		_ = d.gateway.Close()
+	}
+	stopped := make(chan struct{})
+	go func() {
+		d.grpc.GracefulStop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		err = ctx.Err()
+		d.grpc.Stop()
+		<-stopped
+	}
+	_ = d.pipe.Close()
+	d.serving.Wait()
+	return err
+}

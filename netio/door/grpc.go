@@ -1,0 +1,228 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"github.com/detcd/detcd/netio/door/listen"
+	"github.com/detcd/detcd/node/call"
+)
+
+const (
+	// requestOverhead is what a gRPC message may be larger than the request limit, as in etcd: so that a request that is
+	// a little too large gets etcd's own error.
+	requestOverhead = 512 << 10
+	// Buffers of a connection: one read or write call moves many small requests.
+	readBuffer, writeBuffer = 64 << 10, 64 << 10
+)
+
+// newGRPC makes the gRPC server with all services.
+func (d *Door) newGRPC() *grpc.Server {
+	c := &d.config
+	keepAlive := keepalive.ServerParameters{}
+	if c.KeepAliveInterval > 0 {
+		keepAlive.Time = c.KeepAliveInterval
+	}
+	if c.KeepAliveTimeout > 0 {
+		keepAlive.Timeout = c.KeepAliveTimeout
+	}
+	s := grpc.NewServer(
+		grpc.Creds(handshaken{}),
+		grpc.ForceServerCodecV2(d.codec),
+		grpc.MaxRecvMsgSize(c.Limits.MaxRequestBytes+requestOverhead),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: c.KeepAliveMinTime}),
+		grpc.KeepaliveParams(keepAlive),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.SharedWriteBuffer(true),
+		grpc.UnaryInterceptor(d.interceptUnary),
+		grpc.StreamInterceptor(d.interceptStream),
+	)
+	s.RegisterService(&kvService, d)
+	pb.RegisterMaintenanceServer(s, &maintenance{door: d})
+	pb.RegisterClusterServer(s, &cluster{door: d})
+	d.health = health.NewServer()
+	d.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	healthpb.RegisterHealthServer(s, d.health)
+	reflection.Register(s)
+	return s
+}
+
+// do carries a call out. ctx bounds the wait.
+func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r Req) (resp Resp, err error) {
+	step, err := u.Begin(d.config.Limits, r)
+	if err != nil {
+		return resp, err
+	}
+	o := call.Outcome{Limits: d.config.Limits}
+	switch step.Way {
+	case call.Locally:
+		o.View = d.backend.View()
+	case call.Linearized:
+		if o.View, err = d.backend.Linearize(ctx); err != nil {
+			return resp, err
+		}
+	case call.Proposed:
+		if o.Applied, err = d.backend.Propose(ctx, step.Request); err != nil {
+			return resp, proposeError(err)
+		}
+	}
+	if o.View != nil {
+		defer o.View.Release()
+	}
+	o.Status = d.backend.Glance()
+	return u.Finish(r, o)
+}
+
+// proposeError maps the end of a client's patience to the errors that etcd has for a proposal whose outcome is unknown.
+func proposeError(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return rpctypes.ErrGRPCCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return rpctypes.ErrGRPCTimeout
+	}
+	return err
+}
+
+// admit refuses a call before it begins: one that asks for a leader where there is none.
+func (d *Door) admit(ctx context.Context) error {
+	v := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
+	if len(v) > 0 && v[0] == rpctypes.MetadataHasLeader && d.backend.Glance().Leader == 0 {
+		return rpctypes.ErrGRPCNoLeader
+	}
+	return nil
+}
+
+// observed runs a unary call with all that is common to them: admission, counting, the warning of slow ones. The error is
+// always one of gRPC's.
+func (d *Door) observed(ctx context.Context, m *method, handle func(context.Context) (any, error)) (any, error) {
+	start := time.Now()
+	m.started.Add(1)
+	m.received.Add(1)
+	var resp any
+	err := d.admit(ctx)
+	if err == nil {
+		resp, err = handle(ctx)
+	}
+	took := time.Since(start)
+	code := codes.OK
+	if err != nil {
+		s, ok := status.FromError(err)
+		if !ok {
+			s = status.FromContextError(err)
+			err = s.Err()
+		}
+		code = s.Code()
+	}
+	m.finish(code, took)
+	if d.config.WarnUnaryDuration > 0 && took > d.config.WarnUnaryDuration {
+		d.warnSlow(ctx, m, start, took, err)
+	}
+	return resp, err
+}
+
+func (d *Door) warnSlow(ctx context.Context, m *method, start time.Time, took time.Duration, err error) {
+	remote := "unknown"
+	if p, ok := peer.FromContext(ctx); ok {
+		remote = p.Addr.String()
+	}
+	d.log.Warn("request stats", zap.Time("start time", start), zap.Duration("time spent", took), zap.String("remote", remote),
+		zap.String("response type", "/"+m.service+"/"+m.name), zap.Error(err))
+}
+
+// interceptUnary observes the calls of all services but KV, whose handlers do so themselves.
+func (d *Door) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return d.observed(ctx, d.methods.byName[info.FullMethod], func(ctx context.Context) (any, error) { return handler(ctx, req) })
+}
+
+// interceptStream counts streams and their messages.
+func (d *Door) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	start := time.Now()
+	m := d.methods.byName[info.FullMethod]
+	m.started.Add(1)
+	err := d.admit(ss.Context())
+	if err == nil {
+		err = handler(srv, &countedStream{ss, m})
+	}
+	code := status.Code(err)
+	if err != nil && code == codes.Unknown {
+		code = status.FromContextError(err).Code()
+	}
+	m.handled[min(int(code), codeCount-1)].Add(1)
+	if m.duration != nil {
+		m.duration.Observe(time.Since(start).Seconds())
+	}
+	return err
+}
+
+// countedStream counts the messages of a stream.
+type countedStream struct {
+	grpc.ServerStream
+	method *method
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *countedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		s.method.received.Add(1)
+	}
+	return err
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *countedStream) SendMsg(m any) error {
+	err := s.ServerStream.SendMsg(m)
+	if err == nil {
+		s.method.sent.Add(1)
+	}
+	return err
+}
+
+// handshaken are the credentials of connections that have been sorted already, and so have their TLS handshake behind them.
+type handshaken struct{}
+
+var _ credentials.TransportCredentials = handshaken{}
+
+// ServerHandshake implements credentials.TransportCredentials: it only tells what the handshake has found.
+func (handshaken) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if secured := listen.TLS(c); secured != nil {
+		level := credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}
+		return c, credentials.TLSInfo{State: secured.ConnectionState(), CommonAuthInfo: level}, nil
+	}
+	return c, nil, nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (handshaken) ClientHandshake(_ context.Context, _ string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return c, nil, errors.New("the server dials nobody with these")
+}
+
+// Info implements credentials.TransportCredentials.
+func (handshaken) Info() credentials.ProtocolInfo { return credentials.ProtocolInfo{} }
+
+// Clone implements credentials.TransportCredentials.
+func (h handshaken) Clone() credentials.TransportCredentials { return h }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (handshaken) OverrideServerName(string) error { return nil }

@@ -1,0 +1,164 @@
+package door
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+)
+
+// check is one thing that must hold for a member to be alive or ready.
+type check struct {
+	name string
+	run  func(context.Context) error
+}
+
+func newCheckMetrics() (*prometheus.GaugeVec, *prometheus.CounterVec) {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_server_healthcheck", Help: "The result of each kind of healthcheck."}, []string{"type", "name"}),
+		prometheus.NewCounterVec(prometheus.CounterOpts{Name: "etcd_server_healthchecks_total", Help: "The total number of each kind of healthcheck."}, []string{"type", "name", "status"})
+}
+
+// handleHealth serves /health, /livez and /readyz, with each of the latter's checks also under a path of its own.
+func (d *Door) handleHealth(mux *http.ServeMux) {
+	mux.HandleFunc("/health", d.serveHealth)
+	d.handleChecks(mux, "livez", []check{{"serializable_read", d.checkLocalRead}})
+	d.handleChecks(mux, "readyz", []check{
+		{"data_corruption", d.checkCorruption},
+		{"serializable_read", d.checkLocalRead},
+		{"linearizable_read", d.checkRead},
+		{"non_learner", d.checkLearner},
+	})
+}
+
+func (d *Door) handleChecks(mux *http.ServeMux, kind string, checks []check) {
+	mux.HandleFunc("/"+kind, func(w http.ResponseWriter, r *http.Request) {
+		excluded := r.URL.Query()["exclude"]
+		d.serveChecks(w, r, kind, slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return slices.Contains(excluded, c.name) }))
+	})
+	for _, c := range checks {
+		mux.HandleFunc("/"+kind+"/"+c.name, func(w http.ResponseWriter, r *http.Request) { d.serveChecks(w, r, kind, []check{c}) })
+	}
+}
+
+// serveChecks runs the checks; the answer lists them when asked to be verbose, or when one failed.
+func (d *Door) serveChecks(w http.ResponseWriter, r *http.Request, kind string, checks []check) {
+	if !only(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), d.config.HealthTimeout)
+	defer cancel()
+	var report strings.Builder
+	failed := false
+	for _, c := range checks {
+		value, word := 1.0, "success"
+		if err := c.run(ctx); err != nil {
+			failed, value, word = true, 0, "error"
+			fmt.Fprintf(&report, "[-]%s failed: %v\n", c.name, err)
+		} else {
+			fmt.Fprintf(&report, "[+]%s ok\n", c.name)
+		}
+		d.checks.WithLabelValues(kind, c.name).Set(value)
+		d.checkTotal.WithLabelValues(kind, c.name, word).Inc()
+	}
+	if failed {
+		d.log.Warn("Health check error", zap.String("path", r.URL.Path), zap.String("reason", report.String()))
+		http.Error(w, report.String(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if _, verbose := r.URL.Query()["verbose"]; verbose {
+		fmt.Fprint(w, report.String())
+	}
+	fmt.Fprint(w, "ok\n")
+}
+
+// healthBody is the body of /health.
+type healthBody struct {
+	Health string `json:"health"`
+	Reason string `json:"reason"`
+}
+
+func (d *Door) serveHealth(w http.ResponseWriter, r *http.Request) {
+	if !only(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	query := r.URL.Query()
+	reason := d.ill(r.Context(), query.Get("serializable") == "true", query["exclude"])
+	h := healthBody{Health: "true", Reason: reason}
+	if reason != "" {
+		h.Health = "false"
+	}
+	body, _ := encodeJSON(h) // strings: it can't fail
+	if reason != "" {
+		d.unhealthy.Add(1)
+		d.log.Warn("/health error", zap.ByteString("output", body), zap.Int("status-code", http.StatusServiceUnavailable))
+		http.Error(w, string(body), http.StatusServiceUnavailable)
+		return
+	}
+	d.healthy.Add(1)
+	_, _ = w.Write(body)
+}
+
+// ill says what is wrong with the member, or, unless local, the cluster; nothing when all is well.
+func (d *Door) ill(ctx context.Context, local bool, excluded []string) string {
+	view := d.backend.View()
+	alarms := view.Alarms()
+	view.Release()
+	for _, a := range alarms {
+		if !slices.Contains(excluded, a.GetAlarm().String()) {
+			return "ALARM " + a.GetAlarm().String()
+		}
+	}
+	if local {
+		return ""
+	}
+	if d.backend.Glance().Leader == 0 {
+		return "RAFT NO LEADER"
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.config.HealthTimeout)
+	defer cancel()
+	if err := d.checkRead(ctx); err != nil {
+		return fmt.Sprintf("RANGE ERROR:%s", err)
+	}
+	return ""
+}
+
+// checkLocalRead proves that a view can be read: it takes nothing but memory.
+func (d *Door) checkLocalRead(context.Context) error {
+	d.backend.View().Release()
+	return nil
+}
+
+func (d *Door) checkRead(ctx context.Context) error {
+	view, err := d.backend.Linearize(ctx)
+	if err == nil {
+		view.Release()
+	}
+	return err
+}
+
+func (d *Door) checkCorruption(context.Context) error {
+	view := d.backend.View()
+	defer view.Release()
+	for _, a := range view.Alarms() {
+		if a.GetAlarm() == pb.AlarmType_CORRUPT {
+			return fmt.Errorf("alarm activated: %s", a.GetAlarm())
+		}
+	}
+	return nil
+}
+
+func (d *Door) checkLearner(context.Context) error {
+	view := d.backend.View()
+	defer view.Release()
+	if m, _ := view.Member(uint64(d.backend.Glance().ID)); m.Learner {
+		return fmt.Errorf("not supported for learner")
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package door
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+)
+
+// codeCount is how many gRPC status codes there are.
+const codeCount = int(codes.Unauthenticated) + 1
+
+// method counts the calls of one gRPC method. On the hot path counters are plain atomics; they become metrics when somebody asks.
+type method struct {
+	service, name, kind string // kind as in the metrics: unary, server_stream, bidi_stream
+	started             atomic.Uint64
+	received, sent      atomic.Uint64
+	handled             [codeCount]atomic.Uint64
+	duration            prometheus.Histogram // nil unless extensive metrics are on
+}
+
+// methods is every method that is served, by its full name.
+type methods struct {
+	all       []*method
+	byName    map[string]*method
+	histogram *prometheus.HistogramVec
+}
+
+var methodLabels = []string{"grpc_method", "grpc_service", "grpc_type"}
+
+var (
+	startedDesc  = prometheus.NewDesc("grpc_server_started_total", "Total number of RPCs started on the server.", methodLabels, nil)
+	handledDesc  = prometheus.NewDesc("grpc_server_handled_total", "Total number of RPCs completed on the server, regardless of success or failure.", append([]string{"grpc_code"}, methodLabels...), nil)
+	receivedDesc = prometheus.NewDesc("grpc_server_msg_received_total", "Total number of RPC stream messages received on the server.", methodLabels, nil)
+	sentDesc     = prometheus.NewDesc("grpc_server_msg_sent_total", "Total number of gRPC stream messages sent by the server.", methodLabels, nil)
+)
+
+func newMethods(extensive bool) *methods {
+	m := &methods{byName: map[string]*method{}}
+	if extensive {
+		m.histogram = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "grpc_server_handling_seconds", Help: "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
+			Buckets: prometheus.DefBuckets,
+		}, methodLabels)
+	}
+	return m
+}
+
+// add takes in all methods that s serves.
+func (m *methods) add(s *grpc.Server) {
+	for service, info := range s.GetServiceInfo() {
+		for _, i := range info.Methods {
+			kind := "unary"
+			switch {
+			case i.IsClientStream && i.IsServerStream:
+				kind = "bidi_stream"
+			case i.IsServerStream:
+				kind = "server_stream"
+			case i.IsClientStream:
+				kind = "client_stream"
+			}
+			n := &method{service: service, name: i.Name, kind: kind}
+			if m.histogram != nil {
+				n.duration = m.histogram.WithLabelValues(n.name, n.service, n.kind).(prometheus.Histogram)
+			}
+			m.all = append(m.all, n)
+			m.byName["/"+service+"/"+i.Name] = n
+		}
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *methods) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{startedDesc, handledDesc, receivedDesc, sentDesc} {
+		c <- d
+	}
+	if m.histogram != nil {
+		m.histogram.Describe(c)
+	}
+}
+
+// Collect implements prometheus.Collector. Every method is there from the start, with zeroes; of the codes only OK and those that
+// occurred.
+func (m *methods) Collect(c chan<- prometheus.Metric) {
+	count := func(d *prometheus.Desc, n *atomic.Uint64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n.Load()), labels...)
+	}
+	for _, n := range m.all {
+		count(startedDesc, &n.started, n.name, n.service, n.kind)
+		count(receivedDesc, &n.received, n.name, n.service, n.kind)
+		count(sentDesc, &n.sent, n.name, n.service, n.kind)
+		for code := range n.handled {
+			if code == 0 || n.handled[code].Load() > 0 {
+				count(handledDesc, &n.handled[code], codes.Code(code).String(), n.name, n.service, n.kind)
+			}
+		}
+	}
+	if m.histogram != nil {
+		m.histogram.Collect(c)
+	}
+}
+
+// finish counts the end of a call.
+func (m *method) finish(code codes.Code, took time.Duration) {
+	m.handled[min(int(code), codeCount-1)].Add(1)
+	if code == codes.OK {
+		m.sent.Add(1)
+	}
+	if m.duration != nil {
+		m.duration.Observe(took.Seconds())
+	}
+}
+
+// register adds what the doors measure to r.
+func (d *Door) register(r *prometheus.Registry) {
+	r.MustRegister(d.methods)
+	r.MustRegister(
+		counter("etcd_network_client_grpc_received_bytes_total", "The total number of bytes received from grpc clients.", &d.codec.received),
+		counter("etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.", &d.codec.sent),
+		counter("etcd_server_health_success", "The total number of successful health checks", &d.healthy),
+		counter("etcd_server_health_failures", "The total number of failed health checks", &d.unhealthy),
+		d.checks, d.checkTotal,
+	)
+}
+
+func counter(name, help string, n *atomic.Uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) })
+}
+
+// shortName is a method's name without its service, for logs.
+func shortName(full string) string { return full[strings.LastIndexByte(full, '/')+1:] }

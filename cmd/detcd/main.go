@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/netio/server"
 )
 
@@ -56,7 +57,9 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	cfg, logger, err := configure(o, argErr, args, environ)
 	if err != nil {
-		fallbackLogger(stderr).Warn("failed to verify flags", zap.Error(err))
+		if fallback, _, lerr := logging.New(logging.Config{}); lerr == nil {
+			fallback.Warn("failed to verify flags", zap.Error(err))
+		}
 		return exitFailed
 	}
 	defer logger.Sync()
@@ -98,7 +101,7 @@ func configure(o options, argErr error, args, environ []string) (server.Config, 
 	if err != nil {
 		return server.Config{}, nil, err
 	}
-	logger, err := newLogger(o.list("log-outputs"), o.text("log-level"), o.text("log-format"))
+	logger, _, err := logging.New(logging.Config{Level: o.text("log-level"), Format: o.text("log-format"), Outputs: o.list("log-outputs")})
 	if err != nil {
 		return server.Config{}, nil, err
 	}

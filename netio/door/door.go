@@ -36,10 +36,8 @@ type Backend interface {
 	Linearize(context.Context) (*statemachine.View, error)
 	// View returns the newest view at hand.
 	View() *statemachine.View
-	// Status asks the member, and waits for that.
+	// Status returns what the member said of itself last. It does not block.
 	Status() node.Status
-	// Glance returns what is known without asking: ids, term, leader, role. It does not block.
-	Glance() node.Status
 }
 
 // Config is what the doors are told.

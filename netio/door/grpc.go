@@ -89,7 +89,7 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 	if o.View != nil {
 		defer o.View.Release()
 	}
-	o.Status = d.backend.Glance()
+	o.Status = d.backend.Status()
 	return u.Finish(r, o)
 }
 
@@ -107,7 +107,7 @@ func proposeError(err error) error {
 // admit refuses a call before it begins: one that asks for a leader where there is none.
 func (d *Door) admit(ctx context.Context) error {
 	v := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
-	if len(v) > 0 && v[0] == rpctypes.MetadataHasLeader && d.backend.Glance().Leader == 0 {
+	if len(v) > 0 && v[0] == rpctypes.MetadataHasLeader && d.backend.Status().Leader == 0 {
 		return rpctypes.ErrGRPCNoLeader
 	}
 	return nil

@@ -118,7 +118,7 @@ func (d *Door) ill(ctx context.Context, local bool, excluded []string) string {
 	if local {
 		return ""
 	}
-	if d.backend.Glance().Leader == 0 {
+	if d.backend.Status().Leader == 0 {
 		return "RAFT NO LEADER"
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.HealthTimeout)
@@ -157,7 +157,7 @@ func (d *Door) checkCorruption(context.Context) error {
 func (d *Door) checkLearner(context.Context) error {
 	view := d.backend.View()
 	defer view.Release()
-	if m, _ := view.Member(uint64(d.backend.Glance().ID)); m.Learner {
+	if m, _ := view.Member(uint64(d.backend.Status().ID)); m.Learner {
 		return fmt.Errorf("not supported for learner")
 	}
 	return nil

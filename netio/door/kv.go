@@ -122,7 +122,7 @@ func (d *Door) sendRange(view *statemachine.View, r *pb.RangeRequest, send func(
 		resp := part.Response()
 		resp.Header, resp.Count, resp.More = nil, 0, false
 		if r.GetCountOnly() || !part.More || left == 0 {
-			s := d.backend.Glance()
+			s := d.backend.Status()
 			resp.Header = header{s.ClusterID, uint64(s.ID), s.Term, view.Revision()}.message()
 			resp.Count, resp.More = total, part.More && !r.GetCountOnly()
 			return send(resp)

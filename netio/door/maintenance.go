@@ -15,18 +15,9 @@ type maintenance struct {
 	door *Door
 }
 
-// Status answers from the member's own word, which takes a turn.
-func (m *maintenance) Status(_ context.Context, r *pb.StatusRequest) (*pb.StatusResponse, error) {
-	view := m.door.backend.View()
-	defer view.Release()
-	resp, err := call.Status.Finish(r, call.Outcome{View: view, Status: m.door.backend.Status(), Limits: m.door.config.Limits})
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range view.Alarms() {
-		resp.Errors = append(resp.Errors, a.String())
-	}
-	return resp, nil
+// Status says how this member is.
+func (m *maintenance) Status(ctx context.Context, r *pb.StatusRequest) (*pb.StatusResponse, error) {
+	return do(ctx, m.door, &call.Status, r)
 }
 
 // Hash is the hash of the whole replicated state. It is comparable between members of this software only.
@@ -71,7 +62,7 @@ var alarm = call.Unary[*pb.AlarmRequest, *pb.AlarmResponse]{
 
 // header is an answer's, for a state of that revision.
 func (d *Door) header(revision int64) *pb.ResponseHeader {
-	s := d.backend.Glance()
+	s := d.backend.Status()
 	return header{s.ClusterID, uint64(s.ID), s.Term, revision}.message()
 }
 

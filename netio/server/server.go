@@ -1,17 +1,279 @@
-// Package server wires one member together for the real world: data directory, peer transport, driver and doors. It decides nothing of
-// its own but the order in which these start and stop.
+// Package server puts one member together for the real world: data directory, peer transport, driver and doors. It decides nothing but
+// the order in which these start and stop, and who the member is. What they do is theirs.
+//
+// Concurrency: a Server's methods may be called by any goroutine.
 package server
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/membershippb"
+	"go.uber.org/zap"
+
+	"github.com/detcd/detcd/netio/disk"
+	"github.com/detcd/detcd/netio/door"
+	"github.com/detcd/detcd/netio/driver"
+	"github.com/detcd/detcd/netio/logging"
+	"github.com/detcd/detcd/netio/transport"
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/port"
+)
 
 // Server is a running member.
-type Server struct{ failed chan error }
+type Server struct {
+	config  Config
+	log     *zap.Logger
+	dir     *disk.Dir
+	driver  *driver.Driver
+	watcher *watcher
+	peers   *transport.Transport
+	door    *door.Door
+	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
+	listeners []listener
+	started   bool // the member takes turns
+	ready     chan struct{}
+	ctx       context.Context
+	cancel    context.CancelFunc
+	joining   sync.WaitGroup
+	closing   sync.Once
+	closed    error
+}
 
-// Start is replaced below.
-func Start(cfg Config) (*Server, error) { return &Server{failed: make(chan error, 1)}, nil }
+// Start brings a member up. When it returns, the sockets are open and the member runs, but serves clients only once it is Ready, which takes a
+// quorum of its cluster.
+func Start(c Config) (_ *Server, err error) {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	s := &Server{config: c, log: c.Logger, ready: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			_ = s.close(expired())
+		}
+	}()
+	timings := newTimings()
+	if s.dir, err = disk.OpenDir(c.DataDir, disk.DirOptions{WALDir: c.WALDir, ObserveWALSync: timings.wal, ObserveSnapshotSync: timings.snapshot}); err != nil {
+		return nil, err
+	}
+	for _, w := range s.dir.Warnings() {
+		s.log.Warn(w)
+	}
+	self, cluster, founding, err := s.identify()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.secure(); err != nil {
+		return nil, err
+	}
+	if s.listeners, err = openListeners(&s.config); err != nil {
+		return nil, err
+	}
+	if err := s.startMember(self, cluster, founding); err != nil {
+		return nil, err
+	}
+	if err := s.openDoor(timings); err != nil {
+		return nil, err
+	}
+	s.joining.Go(s.join)
+	return s, nil
+}
 
-// Failed yields an error when the member can't go on.
-func (s *Server) Failed() <-chan error { return s.failed }
+// identify finds out who this member is: from its data, or at the very first start from the flags.
+func (s *Server) identify() (self port.MemberID, cluster uint64, founding []node.Peer, err error) {
+	self, cluster, known, err := readIdentity(s.dir)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	if known {
+		s.log.Info("server has already been initialized", zap.String("data-dir", s.config.DataDir))
+		// Should the member have died before its log began, it must found its cluster still; the flags are then the same as before.
+		if again, sameCluster, peers, err := founders(&s.config); err == nil && again == self && sameCluster == cluster {
+			founding = peers
+		}
+		return self, cluster, founding, nil
+	}
+	if s.config.JoinExisting {
+		return 0, 0, nil, errors.New("--initial-cluster-state=existing: joining a running cluster is not supported yet")
+	}
+	if self, cluster, founding, err = founders(&s.config); err != nil {
+		return 0, 0, nil, err
+	}
+	s.log.Info("starting a new member", zap.String("data-dir", s.config.DataDir), zap.String("initial-cluster", s.config.InitialCluster))
+	return self, cluster, founding, writeIdentity(s.dir, self, cluster)
+}
 
-// Close stops.
-func (s *Server) Close(ctx context.Context) error { return nil }
+// secure makes the certificates that are to be made, and checks those that are given.
+func (s *Server) secure() error {
+	c := &s.config
+	if err := c.ClientTLS.makeAuto(filepath.Join(c.DataDir, "fixtures", "client"), hosts(c.ListenClientURLs)); err != nil {
+		return err
+	}
+	return c.PeerTLS.makeAuto(filepath.Join(c.DataDir, "fixtures", "peer"), hosts(c.ListenPeerURLs))
+}
+
+// startMember opens the member and begins its turns.
+func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node.Peer) (err error) {
+	c := &s.config
+	logger := logging.NewPort(s.log)
+	s.driver = driver.New(driver.Options{})
+	s.watcher = &watcher{driver: s.driver, log: logger, self: self}
+	if s.peers, err = openPeers(c, self, cluster, s.driver.Receive, logger); err != nil {
+		return err
+	}
+	m, err := node.Open(node.Config{
+		ID: self, ClusterID: cluster, Bootstrap: founding,
+		TickInterval:    c.HeartbeatInterval,
+		ElectionTicks:   int(c.ElectionTimeout / c.HeartbeatInterval),
+		DisablePreVote:  !c.PreVote,
+		SnapshotEntries: c.SnapshotEntries,
+		CatchUpEntries:  c.CatchUpEntries,
+	}, node.Ports{
+		Clock: s.driver.Clock(), Network: s.peers,
+		WALDisk: s.dir.WAL(), SnapshotDisk: s.dir.Snapshots(),
+		WALLane: s.driver.Lane(), SnapshotLane: s.driver.Lane(),
+		Logger: logger, Observer: s.watcher,
+	})
+	if err != nil {
+		return err
+	}
+	s.log.Info("starting member", zap.String("local-member-id", id(self)), zap.String("cluster-id", fmt.Sprintf("%x", cluster)), zap.String("name", c.Name))
+	s.driver.Start(m)
+	s.started = true
+	return nil
+}
+
+// openDoor makes the doors. Metrics are served at once, clients later.
+func (s *Server) openDoor(t *timings) (err error) {
+	c := &s.config
+	limits := call.DefaultLimits()
+	limits.MaxTxnOps, limits.MaxRequestBytes = int(c.MaxTxnOps), int(c.MaxRequestBytes)
+	s.door, err = door.New(door.Config{
+		Limits: limits, MaxConcurrentStreams: c.MaxConcurrentStreams,
+		KeepAliveMinTime: c.KeepAliveMinTime, KeepAliveInterval: c.KeepAliveInterval, KeepAliveTimeout: c.KeepAliveTimeout,
+		WarnUnaryDuration: c.WarnUnaryDuration, HealthTimeout: requestTimeout(c),
+		Gateway: c.Gateway, Profiles: c.Profiles, ExtensiveMetrics: c.ExtensiveMetrics,
+		CORS: c.CORS, HostWhitelist: c.HostWhitelist,
+		Registry: s.newRegistry(t), Logger: s.log,
+	}, s.driver)
+	if err != nil {
+		return err
+	}
+	s.serve(door.Metrics)
+	return nil
+}
+
+// requestTimeout is how long a request may take, as etcd has it.
+func requestTimeout(c *Config) time.Duration { return 5*time.Second + 2*c.ElectionTimeout }
+
+// join publishes this member's name and client URLs in its cluster, which takes a quorum, and then lets clients in.
+func (s *Server) join() {
+	urls := texts(s.config.AdvertiseClientURLs)
+	attributes := func() *pb.InternalRaftRequest {
+		return &pb.InternalRaftRequest{ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{
+			Member_ID:        uint64(s.watcher.self),
+			MemberAttributes: &membershippb.Attributes{Name: s.config.Name, ClientUrls: urls},
+		}}
+	}
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, requestTimeout(&s.config))
+		_, err := s.driver.Propose(ctx, attributes())
+		cancel()
+		if err == nil {
+			break
+		}
+		if s.ctx.Err() != nil || s.watcher.failed.Load() || errors.Is(err, node.ErrStopped) {
+			return
+		}
+		s.log.Warn("failed to publish local member to cluster", zap.String("local-member-id", id(s.watcher.self)), zap.Error(err))
+	}
+	s.log.Info("published local member to cluster", zap.String("local-member-id", id(s.watcher.self)), zap.Strings("client-urls", urls))
+	s.serve(door.All)
+	s.door.Ready()
+	s.log.Info("ready to serve client requests")
+	close(s.ready)
+}
+
+// serve hands the listeners to the doors: those for metrics, or all others.
+func (s *Server) serve(t door.Traffic) {
+	for i := range s.listeners {
+		l := &s.listeners[i]
+		if (l.traffic == door.Metrics) != (t == door.Metrics) {
+			continue
+		}
+		s.door.Serve(l.Listener, l.tls, l.plain, l.traffic)
+		how := "serving client traffic insecurely; this is strongly discouraged!"
+		if l.tls != nil {
+			how = "serving client traffic securely"
+		}
+		if t == door.Metrics {
+			how = "serving metrics"
+		}
+		s.log.Info(how, zap.String("address", l.Addr().String()))
+		l.served = true
+	}
+}
+
+// Ready is closed when clients are served.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Failed delivers an error when the member can't go on: its disk failed. It serves nobody then.
+func (s *Server) Failed() <-chan error { return s.driver.Failed() }
+
+// ClientAddr is the address of the first listener for clients: the real port, where the URL said 0.
+func (s *Server) ClientAddr() net.Addr {
+	for i := range s.listeners {
+		if s.listeners[i].traffic != door.Metrics {
+			return s.listeners[i].Addr()
+		}
+	}
+	return nil
+}
+
+// Close stops the member: no new requests, leadership handed over, those under way answered. What is left when ctx is done is cut off, as by a
+// crash, and reported; nothing acknowledged is lost.
+func (s *Server) Close(ctx context.Context) error {
+	s.closing.Do(func() { s.closed = s.close(ctx) })
+	return s.closed
+}
+
+// close ends whatever has been begun.
+func (s *Server) close(ctx context.Context) error {
+	var errs []error
+	s.cancel()
+	if s.started {
+		// The member first: it answers what waits in it, so that the doors have nothing to wait for but sending.
+		errs = append(errs, s.driver.Stop(ctx))
+	}
+	s.joining.Wait()
+	if s.door != nil {
+		errs = append(errs, s.door.Close(ctx))
+	}
+	for i := range s.listeners {
+		if !s.listeners[i].served {
+			errs = append(errs, s.listeners[i].Close())
+		}
+	}
+	if s.peers != nil {
+		errs = append(errs, s.peers.Close(ctx))
+	}
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// expired is a context for an end that waits for nothing.
+func expired() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

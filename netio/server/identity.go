@@ -1,0 +1,62 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/detcd/detcd/netio/disk"
+	"github.com/detcd/detcd/node/port"
+)
+
+// The flags say who a member is only when it starts for the first time, as with etcd: later it is whoever its data belongs to. So
+// that is kept beside the data, in DIR/IDENTITY; the log holds it too, and refuses to be opened by another.
+const (
+	identityName = "IDENTITY"
+	identityText = "cluster %x\nmember %x\n"
+)
+
+// readIdentity returns whose the data directory is; ok is false where nobody has begun yet.
+func readIdentity(dir *disk.Dir) (self port.MemberID, cluster uint64, ok bool, err error) {
+	path := filepath.Join(dir.Path(), identityName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, false, nil
+	}
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if _, err := fmt.Sscanf(string(text), identityText, &cluster, &self); err != nil || self == 0 || cluster == 0 {
+		return 0, 0, false, fmt.Errorf("%s is not what was written there: %q", path, text)
+	}
+	return self, cluster, true, nil
+}
+
+// writeIdentity makes the file durable, whole or not at all, before anything else is written.
+func writeIdentity(dir *disk.Dir, self port.MemberID, cluster uint64) error {
+	path := filepath.Join(dir.Path(), identityName)
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, identityText, cluster, uint64(self))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	parent, err := os.Open(dir.Path())
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// timings are the histograms of the disk. They exist before the member does.
+type timings struct{ walSync, snapshotSync prometheus.Histogram }
+
+func newTimings() *timings {
+	// The bucket bounds are etcd's, so that dashboards fit: 1 ms to 8 s, and to 65 s for snapshots.
+	return &timings{
+		walSync: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_disk_wal_fsync_duration_seconds",
+			Help: "The latency distributions of fsync called by WAL.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		snapshotSync: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_snap_fsync_duration_seconds",
+			Help: "The latency distributions of fsync called by snap.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+	}
+}
+
+func (t *timings) wal(d time.Duration)      { t.walSync.Observe(d.Seconds()) }
+func (t *timings) snapshot(d time.Duration) { t.snapshotSync.Observe(d.Seconds()) }
+
+// newRegistry is what /metrics shows of the member; the doors add what they measure.
+func (s *Server) newRegistry(t *timings) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(t.walSync, t.snapshotSync, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(newMemberMetrics(s)...)
+	r.MustRegister(
+		constant("etcd_server_version", "Which version is running. 1 for 'server_version' label with current version.", "server_version", call.Version),
+		constant("etcd_server_id", "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.", "server_id", id(s.watcher.self)),
+		&clusterVersion{s},
+	)
+	return r
+}
+
+// constant is a metric that is always 1, with what it says in a label.
+func constant(name, help, label, value string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}})
+	g.Set(1)
+	return g
+}
+
+// newMemberMetrics are those that are read off the member when somebody asks.
+func newMemberMetrics(s *Server) (all []prometheus.Collector) {
+	gauge := func(name, help string, f func() float64) {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	status := func(f func(node.Status) bool) func() float64 {
+		return func() float64 {
+			if f(s.driver.Status()) {
+				return 1
+			}
+			return 0
+		}
+	}
+	view := func(f func(*statemachine.View) int64) func() float64 {
+		return func() float64 {
+			v := s.driver.View()
+			defer v.Release()
+			return float64(f(v))
+		}
+	}
+	gauge("etcd_server_has_leader", "Whether or not a leader exists. 1 is existence, 0 is not.", status(func(g node.Status) bool { return g.Leader != 0 }))
+	gauge("etcd_server_is_leader", "Whether or not this member is a leader. 1 if is, 0 otherwise.", status(func(g node.Status) bool { return g.Role == node.Leader }))
+	gauge("etcd_server_is_learner", "Whether or not this member is a learner. 1 if is, 0 otherwise.", view(func(v *statemachine.View) int64 {
+		if m, _ := v.Member(uint64(s.watcher.self)); m.Learner {
+			return 1
+		}
+		return 0
+	}))
+	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "etcd_server_leader_changes_seen_total",
+		Help: "The number of leader changes seen."}, func() float64 { return float64(s.watcher.changes.Load()) }))
+	gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed.", func() float64 { return float64(s.driver.Status().Committed) })
+	gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied.", func() float64 { return float64(s.driver.Status().Applied) })
+	gauge("etcd_server_proposals_pending", "The current number of pending proposals to commit.", func() float64 { return float64(s.driver.Status().PendingProposals) })
+	gauge("etcd_mvcc_db_total_size_in_bytes", "Total size of the underlying database physically allocated in bytes.", view(func(v *statemachine.View) int64 { total, _ := v.Sizes(); return total }))
+	gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Total size of the underlying database logically in use in bytes.", view(func(v *statemachine.View) int64 { _, used := v.Sizes(); return used }))
+	gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.", view(func(v *statemachine.View) int64 { return int64(v.Keys()) }))
+	gauge("etcd_debugging_mvcc_current_revision", "The current revision of store.", view((*statemachine.View).Revision))
+	gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.", view((*statemachine.View).CompactRevision))
+	return all
+}
+
+// clusterVersion shows the version that the cluster has agreed on, once it has.
+type clusterVersion struct{ server *Server }
+
+var clusterVersionDesc = prometheus.NewDesc("etcd_cluster_version",
+	"Which version is running. 1 for 'cluster_version' label with current cluster version", []string{"cluster_version"}, nil)
+
+// Describe implements prometheus.Collector.
+func (*clusterVersion) Describe(c chan<- *prometheus.Desc) { c <- clusterVersionDesc }
+
+// Collect implements prometheus.Collector.
+func (m *clusterVersion) Collect(c chan<- prometheus.Metric) {
+	v := m.server.driver.View()
+	defer v.Release()
+	// etcd shows major and minor only.
+	var major, minor int
+	if n, _ := fmt.Sscanf(v.ClusterVersion(), "%d.%d", &major, &minor); n == 2 {
+		c <- prometheus.MustNewConstMetric(clusterVersionDesc, prometheus.GaugeValue, 1, fmt.Sprintf("%d.%d", major, minor))
+	}
+}

@@ -1,0 +1,41 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"github.com/detcd/detcd/netio/driver"
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/port"
+)
+
+// watcher listens to what the member tells of itself: for the log, for metrics, and for its failure.
+type watcher struct {
+	node.Ignore
+	driver *driver.Driver
+	log    port.Logger
+	self   port.MemberID
+	leader port.MemberID // as of the last turn
+	// changes counts the leaders seen.
+	changes atomic.Uint64
+	failed  atomic.Bool
+}
+
+var _ node.Observer = (*watcher)(nil)
+
+// RoleChanged implements node.Observer.
+func (w *watcher) RoleChanged(term uint64, leader port.MemberID, _ node.Role) {
+	if leader == w.leader {
+		return
+	}
+	if leader != 0 {
+		w.changes.Add(1)
+	}
+	w.log.Log(port.Info, "leader changed", "local-member-id", id(w.self), "term", term, "old-leader", id(w.leader), "leader", id(leader))
+	w.leader = leader
+}
+
+// Failed implements node.Observer.
+func (w *watcher) Failed(err error) {
+	w.failed.Store(true)
+	w.driver.Fail(err)
+}

@@ -1,0 +1,182 @@
+package transport
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// batchBytes is how much is written at a time, at most about a frame more: an urgent message waits for that.
+const batchBytes = 128 << 10
+
+// dial connects to the peer and greets it.
+func (p *peer) dial(attempt int) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(p.wanted, p.t.config.DialTimeout)
+	defer cancel()
+	url := p.address(attempt)
+	conn, err := dialURL(ctx, url, p.t.config.TLS)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.introduce(ctx, conn); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	p.mu.Lock()
+	p.outgoing, p.url = conn, url
+	for i := range p.queues {
+		p.queues[i].rewind()
+	}
+	p.mu.Unlock()
+	if p.wanted.Err() != nil { // removed meanwhile; remove did not see conn
+		_ = conn.Close()
+		return nil, p.wanted.Err()
+	}
+	p.noteUp(url)
+	return conn, nil
+}
+
+// introduce greets, and checks that it is the peer who answers.
+func (p *peer) introduce(ctx context.Context, conn net.Conn) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := conn.Write(p.t.greet(p.id, Welcome)); err != nil {
+		return fmt.Errorf("greet: %w", err)
+	}
+	g, err := readGreeting(conn)
+	switch {
+	case err != nil:
+		return fmt.Errorf("greet: %w", err)
+	case g.verdict != Welcome:
+		if p.t.config.Refused != nil && g.cluster == p.t.config.Cluster && g.from == p.id {
+			p.t.config.Refused(p.id, g.verdict)
+		}
+		return fmt.Errorf("refused by %x of cluster %x: %v", uint64(g.from), g.cluster, g.verdict)
+	case g.cluster != p.t.config.Cluster || g.from != p.id || g.to != p.t.config.Self:
+		return fmt.Errorf("%x of cluster %x answered in place of the peer", uint64(g.from), g.cluster)
+	case !g.commonVersion():
+		return fmt.Errorf("the peer speaks versions %d to %d of the peer protocol", g.oldest, g.version)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// serve writes what is queued until the connection fails, or there is nothing more to do.
+func (p *peer) serve(conn net.Conn) error {
+	dead := make(chan error, 1)
+	p.t.workers.Go(func() { dead <- p.readPongs(conn) })
+	err := p.write(conn, dead)
+	_ = conn.Close()
+	p.mu.Lock()
+	p.outgoing = nil
+	p.mu.Unlock()
+	return err
+}
+
+func (p *peer) write(conn net.Conn, dead <-chan error) error {
+	pings := time.NewTicker(p.t.config.PingInterval)
+	defer pings.Stop()
+	var frames []frame
+	buffer := p.appendPing(make([]byte, 0, batchBytes+frameHeaderBytes+fragmentBytes))
+	for {
+		if len(buffer) > 0 {
+			if err := conn.SetWriteDeadline(time.Now().Add(p.t.config.WriteTimeout)); err != nil {
+				return err
+			}
+			n, err := conn.Write(buffer)
+			p.stats.sentBytes.Add(uint64(n))
+			if err != nil {
+				return err
+			}
+			buffer = buffer[:0]
+		}
+		select {
+		case <-pings.C: // also when there is always something to send
+			buffer = p.appendPing(buffer)
+		default:
+		}
+		var some bool
+		if frames, some = p.cut(frames[:0], batchBytes); some {
+			for i := range frames {
+				buffer = frames[i].append(buffer)
+				if frames[i].flags&flagLast != 0 {
+					p.stats.sentMessages.Add(1)
+				}
+			}
+			clear(frames)
+			continue
+		}
+		select {
+		case <-p.wake:
+			continue
+		case <-pings.C:
+			buffer = p.appendPing(buffer)
+		case err := <-dead:
+			p.awake()
+			return err
+		case <-p.wanted.Done():
+			p.awake()
+			return p.wanted.Err()
+		}
+		p.awake()
+	}
+}
+
+func (p *peer) appendPing(b []byte) []byte {
+	payload := binary.LittleEndian.AppendUint64(make([]byte, 0, pingBytes), uint64(p.t.now()))
+	f := frame{kind: framePing, total: pingBytes, payload: payload}
+	return f.append(b)
+}
+
+// readPongs reads what the other side of an outgoing connection says: pongs, and nothing else. It returns why it ended.
+func (p *peer) readPongs(conn net.Conn) error {
+	r := newFrameReader(&patientReader{conn, p.t.config.IdleTimeout})
+	for {
+		f, err := r.next()
+		if err == nil && f.kind != framePong {
+			err = fmt.Errorf("%w: kind %d on the way back", errFrame, f.kind)
+		}
+		if err != nil {
+			_ = conn.Close() // a write that hangs ends
+			return connectionError(err, p.t.config.IdleTimeout)
+		}
+		took := time.Duration(p.t.now() - int64(binary.LittleEndian.Uint64(f.payload)))
+		p.stats.roundTrip(took)
+		if p.t.config.ObserveRoundTrip != nil {
+			p.t.config.ObserveRoundTrip(p.id, took)
+		}
+	}
+}
+
+// patientReader reads from a connection on which something must come every so often.
+type patientReader struct {
+	conn  net.Conn
+	limit time.Duration
+}
+
+func (r *patientReader) Read(b []byte) (int, error) {
+	if err := r.conn.SetReadDeadline(time.Now().Add(r.limit)); err != nil {
+		return 0, err
+	}
+	return r.conn.Read(b)
+}
+
+// connectionError says in plain words why a connection ended.
+func connectionError(err error, idle time.Duration) error {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("closed by the other side")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("nothing was heard for %v", idle)
+	}
+	return err
+}

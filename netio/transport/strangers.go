@@ -1,0 +1,58 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// strangerError is about someone who greeted and was refused.
+type strangerError struct {
+	from    port.MemberID
+	cluster uint64
+	verdict Verdict
+}
+
+// Error says who was refused, and why.
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("member %x of cluster %x: %v", uint64(e.from), e.cluster, e.verdict)
+}
+
+// maxStrangers bounds what is remembered of them; beyond, all is forgotten and may be logged anew.
+const maxStrangers = 1024
+
+// strangers remembers who was refused already, so that each is logged once and not at every attempt.
+type strangers struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (s *strangers) init() { s.seen = map[string]bool{} }
+
+// first tells whether key is new.
+func (s *strangers) first(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen[key] {
+		return false
+	}
+	if len(s.seen) >= maxStrangers {
+		clear(s.seen)
+	}
+	s.seen[key] = true
+	return true
+}
+
+// strangerKey tells strangers apart: by host, since each attempt comes from a port of its own, and by what was wrong.
+func strangerKey(conn net.Conn, err error) string {
+	host, _, splitErr := net.SplitHostPort(conn.RemoteAddr().String())
+	if splitErr != nil {
+		host = conn.RemoteAddr().String()
+	}
+	if e, ok := err.(*strangerError); ok {
+		return host + " " + e.Error()
+	}
+	return host
+}

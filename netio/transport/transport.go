@@ -1,0 +1,207 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/detcd/detcd/node/port"
+)
+
+// Config of a transport. Fields with a default in brackets may be zero.
+type Config struct {
+	// Self and Cluster are what this member says in greetings.
+	Self    port.MemberID
+	Cluster uint64
+	// Listeners are where other members reach this one (see Listen). The transport closes them.
+	Listeners []net.Listener
+	// TLS is for dialling https and unixs URLs. Nil: such URLs can't be dialled.
+	TLS *tls.Config
+	// Deliver takes the messages that arrive; the payload is the receiver's. It may block to slow the sender down, but must
+	// return once the member has ended.
+	Deliver func(from port.MemberID, payload []byte)
+	// Logger takes log lines; required.
+	Logger port.Logger
+	// Refused is told when another member refuses this one, each time that happens. Nil: nobody is.
+	Refused func(by port.MemberID, why Verdict)
+	// ObserveRoundTrip is told of each ping's round trip. Nil: nobody is.
+	ObserveRoundTrip func(peer port.MemberID, took time.Duration)
+
+	// PingInterval is how often a connection is tried [500 ms]; IdleTimeout without an answer, or without anything from a peer that
+	// dialled, ends it [5 s]. WriteTimeout bounds one write [5 s], DialTimeout dialling and greeting [2 s].
+	PingInterval, IdleTimeout, WriteTimeout, DialTimeout time.Duration
+	// BackoffMin and BackoffMax bound the pause between two attempts to dial [10 ms, 1 s].
+	BackoffMin, BackoffMax time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		value *time.Duration
+		def   time.Duration
+	}{
+		{&c.PingInterval, 500 * time.Millisecond},
+		{&c.IdleTimeout, 5 * time.Second},
+		{&c.WriteTimeout, 5 * time.Second},
+		{&c.DialTimeout, 2 * time.Second},
+		{&c.BackoffMin, 10 * time.Millisecond},
+		{&c.BackoffMax, time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	return c
+}
+
+// Transport is a member's network.
+type Transport struct {
+	config  Config
+	origin  time.Time
+	strange strangers
+	// closing ends when Close begins: with it ends what dials, or waits for something to do.
+	closing    context.Context
+	beginClose context.CancelFunc
+	workers    sync.WaitGroup // goroutines of peers and connections
+	// greeters bounds the connections that have not greeted yet.
+	greeters chan struct{}
+
+	mu      sync.RWMutex
+	peers   map[port.MemberID]*peer
+	removed map[port.MemberID]bool // were peers, and are no longer
+	closed  bool
+}
+
+var _ port.Network = (*Transport)(nil)
+
+// maxGreeters is how many connections may be open without having said who they are.
+const maxGreeters = 128
+
+// New returns a transport that listens, and knows no peer yet: until SetPeers it refuses all.
+func New(c Config) *Transport {
+	t := &Transport{
+		config:   c.withDefaults(),
+		origin:   time.Now(),
+		greeters: make(chan struct{}, maxGreeters),
+		peers:    map[port.MemberID]*peer{},
+		removed:  map[port.MemberID]bool{},
+	}
+	t.strange.init()
+	t.closing, t.beginClose = context.WithCancel(context.Background())
+	for _, l := range t.config.Listeners {
+		t.workers.Go(func() { t.accept(l) })
+	}
+	return t
+}
+
+// Send implements port.Network.
+func (t *Transport) Send(to port.MemberID, class port.Class, payload []byte) {
+	if p := t.peer(to); p != nil {
+		p.send(class, payload)
+	}
+}
+
+// SetPeers implements port.Network. Those who drop out of the list are told so when they dial again.
+func (t *Transport) SetPeers(peers []port.Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	for id, p := range t.peers {
+		if !slices.ContainsFunc(peers, func(q port.Peer) bool { return q.ID == id }) {
+			delete(t.peers, id)
+			t.removed[id] = true
+			p.remove()
+		}
+	}
+	for _, q := range peers {
+		delete(t.removed, q.ID)
+		if q.ID == t.config.Self {
+			continue
+		}
+		if p := t.peers[q.ID]; p != nil {
+			p.redirect(q.URLs)
+			continue
+		}
+		p := newPeer(t, q)
+		t.peers[q.ID] = p
+		t.workers.Go(p.run)
+	}
+}
+
+func (t *Transport) peer(id port.MemberID) *peer {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.peers[id]
+}
+
+// judge returns what to answer to a greeting, and the peer that it came from.
+func (t *Transport) judge(g greeting) (Verdict, *peer) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p := t.peers[g.from]
+	switch {
+	case !g.commonVersion():
+		return WrongVersion, nil
+	case g.cluster != t.config.Cluster:
+		return WrongCluster, nil
+	case g.to != t.config.Self:
+		return WrongTarget, nil
+	case t.removed[g.from]:
+		return RemovedMember, nil
+	case p == nil:
+		return UnknownMember, nil
+	}
+	return Welcome, p
+}
+
+// Close ends all connections. What is queued for peers that are connected is still sent before, until ctx is done. It
+// returns when all is at rest; Deliver is not called any more then.
+func (t *Transport) Close(ctx context.Context) error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil
+	}
+	t.closed = true
+	t.beginClose()
+	var errs []error
+	for _, l := range t.config.Listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	peers := make([]*peer, 0, len(t.peers))
+	for _, p := range t.peers {
+		peers = append(peers, p)
+	}
+	t.mu.Unlock()
+	for _, p := range peers {
+		select {
+		case <-p.ended:
+		case <-ctx.Done():
+		}
+	}
+	for _, p := range peers {
+		p.remove()
+	}
+	t.workers.Wait()
+	return errors.Join(errs...)
+}
+
+// greet is what this member says to another.
+func (t *Transport) greet(to port.MemberID, v Verdict) []byte {
+	return greeting{version: protocolVersion, oldest: protocolOldest, verdict: v, cluster: t.config.Cluster, from: t.config.Self,
+		to: to}.encode()
+}
+
+// now is the time since the transport began, in nanoseconds, as pings carry it.
+func (t *Transport) now() int64 { return int64(time.Since(t.origin)) }
+
+func (t *Transport) log(level port.Level, msg string, kv ...any) {
+	t.config.Logger.Log(level, msg, kv...)
+}

@@ -3,16 +3,62 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
+	"sync"
 
 	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/netio/transport"
 	"github.com/detcd/detcd/node/port"
 )
 
+// peers is the network of a member. It answers other members only once the member has said who they are, so that none is taken for a
+// stranger while the member is still reading its disk; the kernel holds their connections meanwhile.
+type peers struct {
+	*transport.Transport
+	gate *gate
+}
+
+var _ port.Network = (*peers)(nil)
+
+// SetPeers implements port.Network.
+func (p *peers) SetPeers(list []port.Peer) {
+	p.Transport.SetPeers(list)
+	if len(list) > 0 {
+		p.gate.open()
+	}
+}
+
+// gate holds back what passes through it until it is opened, for good.
+type gate struct {
+	opened chan struct{}
+	once   sync.Once
+}
+
+func (g *gate) open() { g.once.Do(func() { close(g.opened) }) }
+
+// gated is a listener behind a gate.
+type gated struct {
+	net.Listener
+	gate *gate
+}
+
+// Accept implements net.Listener.
+func (l gated) Accept() (net.Conn, error) {
+	<-l.gate.opened
+	return l.Listener.Accept()
+}
+
+// Close implements net.Listener. It opens the gate, for Accept to see the end.
+func (l gated) Close() error {
+	err := l.Listener.Close()
+	l.gate.open()
+	return err
+}
+
 // openPeers opens the sockets for other members and the transport behind them.
-func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), log port.Logger) (*transport.Transport, error) {
+func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), log port.Logger) (*peers, error) {
 	var serving, dialling *tls.Config
 	var err error
 	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() {
@@ -32,12 +78,17 @@ func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.
 	if err != nil {
 		return nil, err
 	}
-	return transport.New(transport.Config{
+	g := &gate{opened: make(chan struct{})}
+	for i := range listeners {
+		listeners[i] = gated{listeners[i], g}
+	}
+	t := transport.New(transport.Config{
 		Self: self, Cluster: cluster, Listeners: listeners, TLS: dialling, Deliver: deliver, Logger: log,
 		Refused: func(by port.MemberID, why transport.Verdict) {
 			if why == transport.RemovedMember {
 				log.Log(port.Warn, "this member has been removed from its cluster", "by", id(by))
 			}
 		},
-	}), nil
+	})
+	return &peers{t, g}, nil
 }

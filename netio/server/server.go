@@ -21,7 +21,6 @@ import (
 	"github.com/detcd/detcd/netio/door"
 	"github.com/detcd/detcd/netio/driver"
 	"github.com/detcd/detcd/netio/logging"
-	"github.com/detcd/detcd/netio/transport"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/port"
@@ -34,7 +33,7 @@ type Server struct {
 	dir     *disk.Dir
 	driver  *driver.Driver
 	watcher *watcher
-	peers   *transport.Transport
+	peers   *peers
 	door    *door.Door
 	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
 	listeners []listener

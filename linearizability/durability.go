@@ -1,0 +1,40 @@
+package linearizability
+
+// Durability holds two promises of consensus (Raft thesis, section 3.2): what was committed stays committed, the same on every member
+// and after every restart; and a term has one leader at most. It would miss a committed entry that no member ever applies again;
+// the witness misses its answer then.
+type Durability struct {
+	entries map[uint64]committed
+	leaders map[uint64]uint64
+}
+
+type committed struct{ member, term, hash uint64 }
+
+// Committed notes that a member takes the entry at index for committed; hash is of its data.
+func (d *Durability) Committed(member, index, term, hash uint64) *Violation {
+	if d.entries == nil {
+		d.entries = make(map[uint64]committed)
+	}
+	first, known := d.entries[index]
+	if !known {
+		d.entries[index] = committed{member, term, hash}
+		return nil
+	}
+	if first.term != term || first.hash != hash {
+		return violation("durability", nil, "entry %d is committed with term %d and data %016x on member %x, with term %d and data %016x on member %x",
+			index, first.term, first.hash, first.member, term, hash, member)
+	}
+	return nil
+}
+
+// Leader notes that a member leads in a term.
+func (d *Durability) Leader(member, term uint64) *Violation {
+	if d.leaders == nil {
+		d.leaders = make(map[uint64]uint64)
+	}
+	if first, known := d.leaders[term]; known && first != member {
+		return violation("one leader a term", nil, "in term %d both member %x and member %x lead", term, first, member)
+	}
+	d.leaders[term] = member
+	return nil
+}

@@ -1,0 +1,132 @@
+// Package linearizability holds what detcd promises of a history of requests against a record of what happened: one file per promise. It knows
+// the API's types and nothing of the members; package model says what the requests mean.
+//
+// Concurrency: checkers are used by one caller at a time. Only porcupine starts goroutines of its own, and ends them.
+package linearizability
+
+import (
+	"fmt"
+	"math"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Outcome is what a client knows of its request.
+type Outcome uint8
+
+const (
+	// Unknown requests may have happened, may happen yet, or never will.
+	Unknown Outcome = iota
+	// Answered requests happened.
+	Answered
+	// Refused requests certainly had no effect.
+	Refused
+)
+
+func (o Outcome) String() string { return [...]string{"unknown", "answered", "refused"}[o] }
+
+// Never is the Return of a request that was not answered.
+const Never = math.MaxUint64
+
+// Operation is one request of one client. Call and Return number events in the order in which they happened; they are not times.
+type Operation struct {
+	Client       int
+	Call, Return uint64
+	Request      proto.Message // the API's request
+	Response     proto.Message // with Answered
+	Err          error
+	Outcome      Outcome
+	// Index and Position say where in the log the member that answered says the request took effect: a write's entry and place in it;
+	// for a read, Index is the last entry that the state it read had applied. Index 0: the member did not get that far.
+	Index    uint64
+	Position uint32
+	Member   uint64
+}
+
+// History is all requests of a run, in the order of their calls.
+type History []Operation
+
+// Applied is one request in the committed log.
+type Applied struct {
+	Index    uint64
+	Position uint32
+	Request  *pb.InternalRaftRequest
+}
+
+// Violation is a promise that was broken.
+type Violation struct {
+	Promise string
+	Story   string
+	Ops     []int // in the history
+}
+
+func (v *Violation) Error() string { return v.Promise + ": " + v.Story }
+
+func violation(promise string, ops []int, format string, args ...any) *Violation {
+	return &Violation{Promise: promise, Story: fmt.Sprintf(format, args...), Ops: ops}
+}
+
+// wrapped is a write as it stands in the log, nil for a request that only reads.
+func wrapped(m proto.Message) *pb.InternalRaftRequest {
+	switch r := m.(type) {
+	case *pb.PutRequest:
+		return &pb.InternalRaftRequest{Put: r}
+	case *pb.DeleteRangeRequest:
+		return &pb.InternalRaftRequest{DeleteRange: r}
+	case *pb.CompactionRequest:
+		return &pb.InternalRaftRequest{Compaction: r}
+	case *pb.LeaseGrantRequest:
+		return &pb.InternalRaftRequest{LeaseGrant: r}
+	case *pb.LeaseRevokeRequest:
+		return &pb.InternalRaftRequest{LeaseRevoke: r}
+	case *pb.TxnRequest:
+		if !readsOnly(r) {
+			return &pb.InternalRaftRequest{Txn: r}
+		}
+	}
+	return nil
+}
+
+// readsOnly says whether a transaction can write nothing.
+func readsOnly(r *pb.TxnRequest) bool {
+	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
+		for _, op := range ops {
+			if op.GetRequestRange() == nil && (op.GetRequestTxn() == nil || !readsOnly(op.GetRequestTxn())) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// mayBeStale says whether a request asks for no more than some state of the past.
+func mayBeStale(m proto.Message) bool {
+	switch r := m.(type) {
+	case *pb.RangeRequest:
+		return r.GetSerializable()
+	case *pb.TxnRequest:
+		return readsOnly(r) && staleOps(r.GetSuccess()) && staleOps(r.GetFailure())
+	}
+	return false
+}
+
+func staleOps(ops []*pb.RequestOp) bool {
+	for _, op := range ops {
+		if r := op.GetRequestRange(); r != nil && !r.GetSerializable() {
+			return false
+		}
+		if t := op.GetRequestTxn(); t != nil && !(staleOps(t.GetSuccess()) && staleOps(t.GetFailure())) {
+			return false
+		}
+	}
+	return true
+}
+
+// headerOf returns an answer's header, nil if it has none.
+func headerOf(m proto.Message) *pb.ResponseHeader {
+	if h, ok := m.(interface{ GetHeader() *pb.ResponseHeader }); ok {
+		return h.GetHeader()
+	}
+	return nil
+}

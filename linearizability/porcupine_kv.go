@@ -1,0 +1,338 @@
+package linearizability
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// keys is the state of porcupine's model: the keys that exist, in order. It is copied, never changed in place.
+type keys []key
+
+type key struct {
+	name, value []byte
+	version     int64
+	lease       int64
+}
+
+func (k keys) encode() string {
+	var b []byte
+	for _, one := range k {
+		b = binary.AppendUvarint(b, uint64(len(one.name)))
+		b = append(b, one.name...)
+		b = binary.AppendUvarint(b, uint64(len(one.value)))
+		b = append(b, one.value...)
+		b = binary.AppendVarint(binary.AppendVarint(b, one.version), one.lease)
+	}
+	return string(b)
+}
+
+func decodeKeys(s string) (k keys) {
+	b := []byte(s)
+	text := func() []byte {
+		n, w := binary.Uvarint(b)
+		t := b[w : w+int(n)]
+		b = b[w+int(n):]
+		return t
+	}
+	number := func() int64 {
+		n, w := binary.Varint(b)
+		b = b[w:]
+		return n
+	}
+	for len(b) > 0 {
+		k = append(k, key{name: text(), value: text(), version: number(), lease: number()})
+	}
+	return k
+}
+
+func (k keys) find(name []byte) (int, bool) {
+	return slices.BinarySearchFunc(k, name, func(one key, name []byte) int { return bytes.Compare(one.name, name) })
+}
+
+func (k keys) within(from, end []byte) keys {
+	var in keys
+	for _, one := range k {
+		if inSpan(one.name, from, end) {
+			in = append(in, one)
+		}
+	}
+	return in
+}
+
+func inSpan(name, from, end []byte) bool {
+	switch {
+	case len(end) == 0:
+		return bytes.Equal(name, from)
+	case len(end) == 1 && end[0] == 0:
+		return bytes.Compare(name, from) >= 0
+	}
+	return bytes.Compare(name, from) >= 0 && bytes.Compare(name, end) < 0
+}
+
+// step returns the states that an operation may lead to; none if its answer can't be explained. Without an answer it may also have been
+// refused, and then nothing changed.
+func step(k keys, o *Operation, output any) []keys {
+	var next []keys
+	switch r := o.Request.(type) {
+	case *pb.RangeRequest:
+		if explainsRange(k, r, output.(*pb.RangeResponse)) {
+			next = []keys{k}
+		}
+	case *pb.PutRequest:
+		resp, _ := output.(*pb.PutResponse)
+		if to, ok := put(k, r, resp); ok {
+			next = []keys{to}
+		}
+	case *pb.DeleteRangeRequest:
+		resp, _ := output.(*pb.DeleteRangeResponse)
+		if to, ok := deleteRange(k, r, resp); ok {
+			next = []keys{to}
+		}
+	case *pb.TxnRequest:
+		resp, _ := output.(*pb.TxnResponse)
+		next = txn(k, k, r, resp)
+	}
+	if output == nil {
+		next = append(next, k)
+	}
+	return next
+}
+
+func put(k keys, r *pb.PutRequest, resp *pb.PutResponse) (keys, bool) {
+	at, exists := k.find(r.GetKey())
+	if !exists && (r.GetIgnoreValue() || r.GetIgnoreLease()) {
+		return nil, false
+	}
+	one := key{name: r.GetKey(), value: r.GetValue(), version: 1, lease: r.GetLease()}
+	if exists {
+		old := k[at]
+		one.version = old.version + 1
+		if r.GetIgnoreValue() {
+			one.value = old.value
+		}
+		if r.GetIgnoreLease() {
+			one.lease = old.lease
+		}
+	}
+	if resp != nil && r.GetPrevKv() {
+		if exists != (resp.GetPrevKv() != nil) || exists && !shows(k[at], resp.GetPrevKv(), false) {
+			return nil, false
+		}
+	}
+	to := slices.Clone(k)
+	if exists {
+		to[at] = one
+	} else {
+		to = slices.Insert(to, at, one)
+	}
+	return to, true
+}
+
+func deleteRange(k keys, r *pb.DeleteRangeRequest, resp *pb.DeleteRangeResponse) (keys, bool) {
+	gone := k.within(r.GetKey(), r.GetRangeEnd())
+	if resp != nil {
+		if resp.GetDeleted() != int64(len(gone)) {
+			return nil, false
+		}
+		if r.GetPrevKv() && !showAll(gone, resp.GetPrevKvs(), false) {
+			return nil, false
+		}
+	}
+	var to keys
+	for _, one := range k {
+		if !inSpan(one.name, r.GetKey(), r.GetRangeEnd()) {
+			to = append(to, one)
+		}
+	}
+	return to, true
+}
+
+// explainsRange says whether a range's answer fits the state, as far as that does not depend on revisions.
+func explainsRange(k keys, r *pb.RangeRequest, resp *pb.RangeResponse) bool {
+	in := k.within(r.GetKey(), r.GetRangeEnd())
+	if r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 || r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0 {
+		return true // the filters decide
+	}
+	if resp.GetCount() != int64(len(in)) {
+		return false
+	}
+	if r.GetCountOnly() {
+		return len(resp.GetKvs()) == 0
+	}
+	byRevision := r.GetSortTarget() == pb.RangeRequest_CREATE || r.GetSortTarget() == pb.RangeRequest_MOD
+	limited := r.GetLimit() > 0 && r.GetLimit() < int64(len(in))
+	if resp.GetMore() != limited {
+		return false
+	}
+	if byRevision {
+		return limited && int64(len(resp.GetKvs())) == r.GetLimit() || !limited && showAll(in, byKey(resp.GetKvs()), r.GetKeysOnly())
+	}
+	order(in, r)
+	if limited {
+		in = in[:r.GetLimit()]
+	}
+	return showAll(in, resp.GetKvs(), r.GetKeysOnly())
+}
+
+func byKey(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
+	return slices.SortedFunc(slices.Values(kvs), func(a, b *mvccpb.KeyValue) int { return bytes.Compare(a.GetKey(), b.GetKey()) })
+}
+
+// order sorts as etcd does: a target other than the key means ascending unless it is said otherwise, and equals stay in key order.
+func order(in keys, r *pb.RangeRequest) {
+	compare := func(a, b key) int { return bytes.Compare(a.name, b.name) }
+	switch r.GetSortTarget() {
+	case pb.RangeRequest_VERSION:
+		compare = func(a, b key) int { return cmp.Compare(a.version, b.version) }
+	case pb.RangeRequest_VALUE:
+		compare = func(a, b key) int { return bytes.Compare(a.value, b.value) }
+	}
+	if r.GetSortOrder() == pb.RangeRequest_DESCEND {
+		ascending := compare
+		compare = func(a, b key) int { return ascending(b, a) }
+	}
+	slices.SortStableFunc(in, compare)
+}
+
+func showAll(in keys, kvs []*mvccpb.KeyValue, keysOnly bool) bool {
+	return slices.EqualFunc(in, kvs, func(one key, kv *mvccpb.KeyValue) bool { return shows(one, kv, keysOnly) })
+}
+
+func shows(one key, kv *mvccpb.KeyValue, keysOnly bool) bool {
+	return bytes.Equal(one.name, kv.GetKey()) && (keysOnly || bytes.Equal(one.value, kv.GetValue())) &&
+		one.version == kv.GetVersion() && one.lease == kv.GetLease()
+}
+
+// txn returns the states that a transaction may lead to from k. Its comparisons see before, the state in which the outermost began.
+func txn(before, k keys, r *pb.TxnRequest, resp *pb.TxnResponse) []keys {
+	can := holds(before, r.GetCompare())
+	var next []keys
+	for _, succeeded := range []bool{true, false} {
+		if can != maybe && (can == yes) != succeeded || resp != nil && resp.GetSucceeded() != succeeded {
+			continue
+		}
+		ops := r.GetFailure()
+		if succeeded {
+			ops = r.GetSuccess()
+		}
+		if resp != nil && len(resp.GetResponses()) != len(ops) {
+			continue
+		}
+		states := []keys{k}
+		for i, op := range ops {
+			var answer *pb.ResponseOp
+			if resp != nil {
+				answer = resp.GetResponses()[i]
+			}
+			var after []keys
+			for _, s := range states {
+				after = append(after, txnOp(before, s, op, answer)...)
+			}
+			states = after
+		}
+		next = append(next, states...)
+	}
+	return next
+}
+
+func txnOp(before, k keys, op *pb.RequestOp, answer *pb.ResponseOp) []keys {
+	switch {
+	case op.GetRequestRange() != nil:
+		r := op.GetRequestRange()
+		if answer == nil || r.GetRevision() > 0 || explainsRange(k, r, answer.GetResponseRange()) {
+			return []keys{k}
+		}
+	case op.GetRequestPut() != nil:
+		if to, ok := put(k, op.GetRequestPut(), answer.GetResponsePut()); ok {
+			return []keys{to}
+		}
+	case op.GetRequestDeleteRange() != nil:
+		if to, ok := deleteRange(k, op.GetRequestDeleteRange(), answer.GetResponseDeleteRange()); ok {
+			return []keys{to}
+		}
+	case op.GetRequestTxn() != nil:
+		return txn(before, k, op.GetRequestTxn(), answer.GetResponseTxn())
+	}
+	return nil
+}
+
+type truth uint8
+
+const (
+	no truth = iota
+	yes
+	maybe // a revision decides
+)
+
+func holds(k keys, compares []*pb.Compare) truth {
+	all := yes
+	for _, c := range compares {
+		in := k.within(c.GetKey(), c.GetRangeEnd())
+		if len(in) == 0 {
+			if c.GetTarget() == pb.Compare_VALUE {
+				return no
+			}
+			in = keys{{}}
+		}
+		for _, one := range in {
+			switch compareHolds(one, c) {
+			case no:
+				return no
+			case maybe:
+				all = maybe
+			}
+		}
+	}
+	return all
+}
+
+func compareHolds(one key, c *pb.Compare) truth {
+	var order int
+	revision := func(than int64) (known bool) {
+		switch {
+		case one.version == 0:
+			order = cmp.Compare(0, than)
+		case than <= 1: // the first revision that a write can have is 2
+			order = 1
+		default:
+			return false
+		}
+		return true
+	}
+	switch c.GetTarget() {
+	case pb.Compare_VALUE:
+		order = bytes.Compare(one.value, c.GetValue())
+	case pb.Compare_VERSION:
+		order = cmp.Compare(one.version, c.GetVersion())
+	case pb.Compare_LEASE:
+		order = cmp.Compare(one.lease, c.GetLease())
+	case pb.Compare_CREATE:
+		if !revision(c.GetCreateRevision()) {
+			return maybe
+		}
+	case pb.Compare_MOD:
+		if !revision(c.GetModRevision()) {
+			return maybe
+		}
+	}
+	var ok bool
+	switch c.GetResult() {
+	case pb.Compare_EQUAL:
+		ok = order == 0
+	case pb.Compare_NOT_EQUAL:
+		ok = order != 0
+	case pb.Compare_GREATER:
+		ok = order > 0
+	case pb.Compare_LESS:
+		ok = order < 0
+	}
+	if ok {
+		return yes
+	}
+	return no
+}

@@ -40,7 +40,7 @@ func (r *reader) bytes(off, n int64) ([]byte, error) {
 
 func (r *reader) readFull(b []byte, off int64) error {
 	n, err := r.file.ReadAt(b, off)
-	if n == len(b) || err == nil && n == len(b) {
+	if n == len(b) {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
@@ -85,6 +85,9 @@ func (r *reader) tail(off int64, batch uint64) (dirty int64, later bool, err err
 		}
 		for i := 0; i < len(b) && i < scanBytes; i += 8 {
 			word := b[i:min(i+8, len(b))]
+			if len(b)-i >= frameBytes && order.Uint64(word) == 0 && b[i+12] == 0 {
+				continue // the usual case, a segment's unused end: no record, and nothing dirty
+			}
 			for j, c := range word {
 				if c != 0 {
 					dirty = at + int64(i+j) + 1

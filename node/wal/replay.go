@@ -258,9 +258,6 @@ func (p *replay) last(r *reader, stopped int64) error {
 		return &CorruptError{File: r.name, Offset: stopped, Reason: fmt.Sprintf("no intact record of batch %d, though a later batch follows", p.batch+1)}
 	}
 	p.end, p.chain, p.dirty = end, chain, dirty
-	if dirty == stopped && end == stopped {
-		p.dirty = end
-	}
 	return nil
 }
 

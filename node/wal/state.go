@@ -69,6 +69,9 @@ func (s *state) setMark(m *SnapshotMark, reset bool) string {
 	if !reset && s.contradicts(m) {
 		return fmt.Sprintf("snapshot mark at %d (term %d) contradicts the log, which ends at %d", m.Index, m.Term, s.last)
 	}
+	if reset && m.Index < s.commit {
+		return fmt.Sprintf("snapshot mark at %d (term %d) voids entries committed up to %d", m.Index, m.Term, s.commit)
+	}
 	if reset {
 		s.runs = append(s.runs[:0], run{m.Index, m.Term})
 		s.last, s.lastTerm = m.Index, m.Term

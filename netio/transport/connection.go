@@ -18,6 +18,9 @@ func (p *peer) dial(attempt int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(p.wanted, p.t.config.DialTimeout)
 	defer cancel()
 	url := p.address(attempt)
+	if url == "" {
+		return nil, errors.New("no peer URL is known")
+	}
 	conn, err := dialURL(ctx, url, p.t.config.TLS)
 	if err != nil {
 		return nil, err
@@ -72,9 +75,16 @@ func (p *peer) introduce(ctx context.Context, conn net.Conn) error {
 // serve writes what is queued until the connection fails, or there is nothing more to do.
 func (p *peer) serve(conn net.Conn) error {
 	dead := make(chan error, 1)
-	p.t.workers.Go(func() { dead <- p.readPongs(conn) })
+	p.t.workers.Go(func() {
+		dead <- p.readPongs(conn)
+		close(dead)
+	})
 	err := p.write(conn, dead)
 	_ = conn.Close()
+	// The writer of a connection that the reader has given up knows only that it is closed.
+	if reason := <-dead; reason != nil && errors.Is(err, net.ErrClosed) {
+		err = reason
+	}
 	p.mu.Lock()
 	p.outgoing = nil
 	p.mu.Unlock()
@@ -130,8 +140,11 @@ func (p *peer) write(conn net.Conn, dead <-chan error) error {
 	}
 }
 
-func (p *peer) appendPing(b []byte) []byte {
-	payload := binary.LittleEndian.AppendUint64(make([]byte, 0, pingBytes), uint64(p.t.now()))
+func (p *peer) appendPing(b []byte) []byte { return appendPing(b, p.t.now()) }
+
+// appendPing appends a ping that carries the time now.
+func appendPing(b []byte, now int64) []byte {
+	payload := binary.LittleEndian.AppendUint64(make([]byte, 0, pingBytes), uint64(now))
 	f := frame{kind: framePing, total: pingBytes, payload: payload}
 	return f.append(b)
 }

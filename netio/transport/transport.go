@@ -99,7 +99,10 @@ func New(c Config) *Transport {
 
 // Send implements port.Network.
 func (t *Transport) Send(to port.MemberID, class port.Class, payload []byte) {
-	if p := t.peer(to); p != nil {
+	t.mu.RLock()
+	p, closed := t.peers[to], t.closed
+	t.mu.RUnlock()
+	if p != nil && !closed {
 		p.send(class, payload)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,13 @@ func (b *inbox) deliver(from port.MemberID, payload []byte) {
 	b.changed = make(chan struct{})
 }
 
+// all returns what has arrived so far.
+func (b *inbox) all() []arrival {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.messages)
+}
+
 // wait waits until what has arrived satisfies ok.
 func (b *inbox) wait(t *testing.T, what string, ok func([]arrival) bool) {
 	t.Helper()
@@ -69,6 +77,12 @@ func (l *logbook) Log(level port.Level, msg string, kv ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, fmt.Sprint(append([]any{int(level), " ", msg, " "}, kv...)...))
+}
+
+func (l *logbook) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
 }
 
 func (l *logbook) count(part string) (n int) {
@@ -118,7 +132,7 @@ func openOn(t *testing.T, id port.MemberID, url string, serve *tls.Config, chang
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
 		}
-		for _, line := range s.log.lines {
+		for _, line := range s.log.all() {
 			if strings.HasPrefix(line, "2 ") {
 				t.Errorf("a line at level error: %q", line)
 			}
@@ -153,14 +167,7 @@ func reach(t *testing.T, from, to *station, id port.MemberID, text string) {
 	t.Helper()
 	eventually(t, text, func() bool {
 		from.Send(id, port.Urgent, []byte(text))
-		to.inbox.mu.Lock()
-		defer to.inbox.mu.Unlock()
-		for _, a := range to.inbox.messages {
-			if string(a.payload) == text {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(to.inbox.all(), func(a arrival) bool { return string(a.payload) == text })
 	})
 }
 

@@ -40,6 +40,7 @@ func (o options) settings() (cfg server.Config, notes []string, err error) {
 		ElectionTimeout:      time.Duration(o.number("election-timeout")) * time.Millisecond,
 		PreVote:              o.is("pre-vote"),
 		CatchUpEntries:       o.number("snapshot-catchup-entries"),
+		QuotaBytes:           o.integer("quota-backend-bytes"),
 		MaxTxnOps:            uint(o.number("max-txn-ops")),
 		MaxRequestBytes:      uint(o.number("max-request-bytes")),
 		MaxConcurrentStreams: uint32(o.number("max-concurrent-streams")),

@@ -44,7 +44,7 @@ var table = []spec{
 	{group: groupMember, name: "max-snapshots", kind: kindUint, def: "5", fate: moot, help: "snapshots are removed as soon as they are not needed"},
 	{group: groupMember, name: "max-wals", kind: kindUint, def: "5", fate: moot, help: "segments of the log are removed as soon as they are not needed"},
 	{group: groupMember, name: "memory-mlock", kind: kindBool, def: "false", fate: moot, help: noBackend},
-	{group: groupMember, name: "quota-backend-bytes", kind: kindInt, def: "0", fate: missing, help: "the space quota is not there yet"},
+	{group: groupMember, name: "quota-backend-bytes", kind: kindInt, def: "0", help: "Bytes of stored data beyond which nothing more is stored (0: 2 GiB, negative: no bound)."},
 	{group: groupMember, name: "backend-bbolt-freelist-type", kind: kindString, def: "map", fate: moot, help: noBackend},
 	{group: groupMember, name: "backend-batch-interval", kind: kindDuration, def: "0s", fate: moot, help: noBackend},
 	{group: groupMember, name: "backend-batch-limit", kind: kindInt, def: "0", fate: moot, help: noBackend},

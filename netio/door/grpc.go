@@ -82,6 +82,9 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 			return resp, err
 		}
 	case call.Proposed:
+		if err = d.withinQuota(ctx, step.Request); err != nil {
+			return resp, err
+		}
 		if o.Applied, err = d.backend.Propose(ctx, step.Request); err != nil {
 			return resp, proposeError(err)
 		}

@@ -34,6 +34,8 @@ type Config struct {
 	// CatchUpEntries is how many applied entries are kept for members that lag.
 	CatchUpEntries uint64
 
+	// QuotaBytes bounds the stored data; 0: etcd's 2 GiB, negative: none.
+	QuotaBytes int64
 	// MaxTxnOps is operations, MaxRequestBytes bytes, MaxConcurrentStreams streams on one connection.
 	MaxTxnOps, MaxRequestBytes uint
 	MaxConcurrentStreams       uint32

@@ -37,7 +37,8 @@ type Server struct {
 	door    *door.Door
 	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
 	listeners []listener
-	started   bool // the member takes turns
+	started   bool  // the member takes turns
+	quota     int64 // bytes
 	ready     chan struct{}
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -155,6 +156,10 @@ func (s *Server) openDoor(t *timings) (err error) {
 	c := &s.config
 	limits := call.DefaultLimits()
 	limits.MaxTxnOps, limits.MaxRequestBytes = int(c.MaxTxnOps), int(c.MaxRequestBytes)
+	if c.QuotaBytes != 0 {
+		limits.QuotaBytes = c.QuotaBytes
+	}
+	s.quota = limits.QuotaBytes
 	s.door, err = door.New(door.Config{
 		Limits: limits, MaxConcurrentStreams: c.MaxConcurrentStreams,
 		KeepAliveMinTime: c.KeepAliveMinTime, KeepAliveInterval: c.KeepAliveInterval, KeepAliveTimeout: c.KeepAliveTimeout,

@@ -334,4 +334,3 @@ func (o options) list(name string) []string {
 	}
 	return words
 }
-

@@ -133,6 +133,15 @@ func TestRevisionsOnlyGrow(t *testing.T) {
 	if v := CheckRevisions(append(h[:1:1], stale)); v != nil {
 		t.Errorf("a serializable read may be of the past: %v", v)
 	}
+	h = History{getOp(2, 5, 6, 4, "k", "one", 4, 1, 4), stale}
+	if CheckRevisions(h) == nil {
+		t.Error("a member's state went back, and nobody noticed")
+	}
+	h[1].Incarnation = 2
+	h[0].Request.(*pb.RangeRequest).Serializable = true
+	if v := CheckRevisions(h); v != nil {
+		t.Errorf("a member that restarted may know less for a while: %v", v)
+	}
 }
 
 func TestReplicasAndDurability(t *testing.T) {
@@ -149,6 +158,12 @@ func TestReplicasAndDurability(t *testing.T) {
 	}
 	if d.Committed(3, 5, 3, 10) == nil || d.Committed(3, 5, 2, 11) == nil {
 		t.Error("another entry at a committed index goes unnoticed")
+	}
+	if d.Recovered(1, 5) != nil || d.Recovered(1, 9) != nil {
+		t.Error("a member with all that was committed is taken for one without")
+	}
+	if d.Recovered(1, 4) == nil {
+		t.Error("a committed entry that is gone goes unnoticed")
 	}
 	if d.Leader(1, 2) != nil || d.Leader(1, 2) != nil || d.Leader(2, 3) != nil {
 		t.Error("leaders of terms of their own are refused")

@@ -1,11 +1,12 @@
 package linearizability
 
 // Durability holds two promises of consensus (Raft thesis, section 3.2): what was committed stays committed, the same on every member
-// and after every restart; and a term has one leader at most. It would miss a committed entry that no member ever applies again;
-// the witness misses its answer then.
+// and after every restart; and a term has one leader at most. Recovered finds what is gone
+// everywhere.
 type Durability struct {
 	entries map[uint64]committed
 	leaders map[uint64]uint64
+	newest  uint64 // index of the last entry that any member has committed
 }
 
 type committed struct{ member, term, hash uint64 }
@@ -15,6 +16,7 @@ func (d *Durability) Committed(member, index, term, hash uint64) *Violation {
 	if d.entries == nil {
 		d.entries = make(map[uint64]committed)
 	}
+	d.newest = max(d.newest, index)
 	first, known := d.entries[index]
 	if !known {
 		d.entries[index] = committed{member, term, hash}
@@ -23,6 +25,14 @@ func (d *Durability) Committed(member, index, term, hash uint64) *Violation {
 	if first.term != term || first.hash != hash {
 		return violation("durability", nil, "entry %d is committed with term %d and data %016x on member %x, with term %d and data %016x on member %x",
 			index, first.term, first.hash, first.member, term, hash, member)
+	}
+	return nil
+}
+
+// Recovered holds a member that is done recovering, and has a quorum with it, to everything that was ever committed.
+func (d *Durability) Recovered(member, commit uint64) *Violation {
+	if commit < d.newest {
+		return violation("durability", nil, "entry %d was committed, member %x has recovered only %d", d.newest, member, commit)
 	}
 	return nil
 }

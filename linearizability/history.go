@@ -41,7 +41,8 @@ type Operation struct {
 	// for a read, Index is the last entry that the state it read had applied. Index 0: the member did not get that far.
 	Index    uint64
 	Position uint32
-	Member   uint64
+	// Member answered, in the run of it that Incarnation numbers.
+	Member, Incarnation uint64
 }
 
 // History is all requests of a run, in the order of their calls.

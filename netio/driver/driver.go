@@ -165,7 +165,7 @@ func (d *Driver) Failed() <-chan error { return d.failed }
 
 // Stop ends the member: it hands leadership over, what waits is answered, running work is finished. After StopLimit, or when
 // ctx is done, it is cut off as by a crash, and the answer is ErrNotGraceful. Later calls wait for the first one and answer
-// the same.
+// the same. A driver that was never started is stopped too.
 func (d *Driver) Stop(ctx context.Context) error {
 	d.stop.Do(func() { d.stopped = d.stopOnce(ctx) })
 	return d.stopped
@@ -174,14 +174,12 @@ func (d *Driver) Stop(ctx context.Context) error {
 func (d *Driver) stopOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.options.StopLimit)
 	defer cancel()
-	d.inbox.push(item{kind: itemStop})
-	select {
-	case <-d.ended:
-	case <-ctx.Done():
+	graceful := true
+	if d.member == nil {
 		d.inbox.close()
-		<-d.ended
+	} else {
+		graceful = d.stopMember(ctx)
 	}
-	graceful := d.finished
 	for _, l := range d.lanes {
 		if !l.close(ctx) {
 			graceful = false
@@ -191,6 +189,18 @@ func (d *Driver) stopOnce(ctx context.Context) error {
 		return ErrNotGraceful
 	}
 	return nil
+}
+
+// stopMember has the member stop, and reports whether it did so by itself.
+func (d *Driver) stopMember(ctx context.Context) bool {
+	d.inbox.push(item{kind: itemStop})
+	select {
+	case <-d.ended:
+	case <-ctx.Done():
+		d.inbox.close()
+		<-d.ended
+	}
+	return d.finished
 }
 
 // run takes turns until the member has stopped or the inbox is closed.

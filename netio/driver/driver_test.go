@@ -118,10 +118,7 @@ func (f *fake) EndTurn() {
 // lent says whether someone other than the fake holds its view.
 func (f *fake) lent() bool {
 	f.view.Release()
-	if f.view.Acquire() {
-		return true
-	}
-	return false
+	return f.view.Acquire()
 }
 
 // do runs fn in a turn.
@@ -483,6 +480,27 @@ func TestDriver_StopCutsOffWhatDoesNotEnd(t *testing.T) {
 	if err := d.Stop(context.Background()); !errors.Is(err, ErrNotGraceful) {
 		t.Errorf("error %v, want ErrNotGraceful", err)
 	}
+}
+
+// A member that could not be opened leaves a driver behind that never had turns.
+func TestDriver_StopBeforeStart(t *testing.T) {
+	d := New(Options{InboxMessages: 1})
+	d.Lane()
+	d.Receive(2, []byte("waits for a turn"))
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		d.Receive(2, []byte("waits for room"))
+	}()
+	for waiting := 0; waiting == 0; runtime.Gosched() {
+		d.inbox.mu.Lock()
+		waiting = d.inbox.waiting
+		d.inbox.mu.Unlock()
+	}
+	if err := d.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	<-returned
 }
 
 func TestDriver_FailedDeliversTheFirstError(t *testing.T) {

@@ -34,6 +34,8 @@ type Config struct {
 	// PingInterval is how often a connection is tried [500 ms]; IdleTimeout without an answer, or without anything from a peer that
 	// dialled, ends it [5 s]. WriteTimeout bounds one write [5 s], DialTimeout dialling and greeting [2 s].
 	PingInterval, IdleTimeout, WriteTimeout, DialTimeout time.Duration
+	// FlushTimeout bounds how long Close waits for peers that do not take what is queued for them [250 ms].
+	FlushTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause between two attempts to dial [10 ms, 1 s].
 	BackoffMin, BackoffMax time.Duration
 }
@@ -47,6 +49,7 @@ func (c Config) withDefaults() Config {
 		{&c.IdleTimeout, 5 * time.Second},
 		{&c.WriteTimeout, 5 * time.Second},
 		{&c.DialTimeout, 2 * time.Second},
+		{&c.FlushTimeout, 250 * time.Millisecond},
 		{&c.BackoffMin, 10 * time.Millisecond},
 		{&c.BackoffMax, time.Second},
 	} {
@@ -162,8 +165,8 @@ func (t *Transport) judge(g greeting) (Verdict, *peer) {
 	return Welcome, p
 }
 
-// Close ends all connections. What is queued for peers that are connected is still sent before, until ctx is done. It
-// returns when all is at rest; Deliver is not called any more then.
+// Close ends all connections. What is queued for peers that are connected is still sent before, if that takes no longer than
+// FlushTimeout and ctx is not done. It returns when all is at rest; Deliver is not called any more then.
 func (t *Transport) Close(ctx context.Context) error {
 	t.mu.Lock()
 	if t.closed {
@@ -183,6 +186,8 @@ func (t *Transport) Close(ctx context.Context) error {
 		peers = append(peers, p)
 	}
 	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, t.config.FlushTimeout)
+	defer cancel()
 	for _, p := range peers {
 		select {
 		case <-p.ended:

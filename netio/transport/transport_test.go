@@ -309,7 +309,7 @@ func TestTransport_ReceiverSlowsTheSenderDown(t *testing.T) {
 
 // What was sent before Close arrives, if the peer takes it.
 func TestTransport_CloseSendsWhatIsQueued(t *testing.T) {
-	a, b := open(t, 1, nil), open(t, 2, nil)
+	a, b := open(t, 1, func(c *Config) { c.FlushTimeout = limit }), open(t, 2, nil)
 	introduceAll(a, b)
 	reach(t, a, b, 2, "connected")
 	for range 20 {

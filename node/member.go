@@ -214,6 +214,8 @@ func (m *Member) EndTurn() {
 		m.gather()
 		m.askReads()
 		m.handleReady()
+		m.askPostponed()
+		m.handleReady()
 		m.writer.start(m)
 		m.publish()
 		m.serveReads()

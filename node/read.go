@@ -23,6 +23,8 @@ type reads struct {
 	// a later one.
 	sequence uint64
 	count    int
+	// postponed rounds wait until this member may ask (see mayAsk).
+	postponed bool
 }
 
 type read struct {
@@ -100,14 +102,40 @@ func (m *Member) askReads() {
 }
 
 func (m *Member) ask(n *round) {
+	n.askedAt = m.now()
+	if !m.mayAsk() {
+		n.context, m.reads.postponed = nil, true
+		return
+	}
 	m.reads.sequence++
 	n.context = make([]byte, 0, 24)
 	n.context = binary.LittleEndian.AppendUint64(n.context, uint64(m.config.ID))
 	n.context = binary.LittleEndian.AppendUint64(n.context, m.incarnation)
 	n.context = binary.LittleEndian.AppendUint64(n.context, m.reads.sequence)
-	n.askedAt = m.now()
-	if m.leader != 0 {
-		m.raft.ReadIndex(n.context)
+	m.raft.ReadIndex(n.context)
+}
+
+// mayAsk says whether the answer to a question asked now can be trusted, and whether there is someone to ask. A leader has to apply an
+// entry of its own term first: before that it does not know how far the log was committed. Raft sees to that, except where the
+// leader is the only voter: then it answers with whatever commit index was on the disk, which may be older than what was acknowledged.
+func (m *Member) mayAsk() bool {
+	if m.leader != m.config.ID {
+		return m.leader != 0
+	}
+	_, term := m.machine.Applied()
+	return term == m.term
+}
+
+// askPostponed asks for the rounds that could not be asked for before.
+func (m *Member) askPostponed() {
+	if !m.reads.postponed || !m.mayAsk() {
+		return
+	}
+	m.reads.postponed = false
+	for _, n := range m.reads.rounds {
+		if n.context == nil {
+			m.ask(n)
+		}
 	}
 }
 
@@ -116,7 +144,7 @@ func (m *Member) confirmReads(states []raft.ReadState) {
 	r := &m.reads
 	for _, s := range states {
 		for i, n := range r.rounds {
-			if bytes.Equal(n.context, s.RequestCtx) {
+			if n.context != nil && bytes.Equal(n.context, s.RequestCtx) {
 				n.index = s.Index
 				r.rounds = append(r.rounds[:i], r.rounds[i+1:]...)
 				r.confirmed = append(r.confirmed, n)

@@ -10,251 +10,298 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ErrSnapshot is what Restore's errors wrap if the stream is not a whole, sound snapshot. Errors of the reader itself are
-// wrapped as they are.
-var ErrSnapshot = errors.New("statemachine: bad snapshot")
+// ErrSnapshot is what errors.Is finds where a snapshot can't be what a SnapshotReader wrote.
+var ErrSnapshot = errors.New("statemachine: the snapshot is damaged")
 
-// restorer builds a machine from a snapshot's records.
-type restorer struct {
-	m       *Machine
-	r       *bufio.Reader
-	digest  *xxhash.Digest
-	records uint64
-	order   int // of the last record's kind; kinds must not go back
-	lastKey []byte
-	lastID  uint64
-	scratch []byte
-}
-
-// Restore reads what a SnapshotReader wrote, to the end of r, and returns the machine that wrote it, or an error if
-// anything is missing, added or changed.
-func Restore(r io.Reader) (*Machine, error) {
-	s := restorer{m: New(), r: bufio.NewReaderSize(r, snapshotFill), digest: xxhash.New()}
-	if err := s.restore(); err != nil {
-		return nil, fmt.Errorf("statemachine: restore, after %d records: %w", s.records, err)
-	}
-	return s.m, nil
-}
-
-func bad(format string, args ...any) error {
+func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrSnapshot, fmt.Sprintf(format, args...))
 }
 
-func (s *restorer) restore() error {
-	magic := make([]byte, len(snapshotMagic))
-	if err := s.read(magic); err != nil {
-		return err
-	}
-	if string(magic) != snapshotMagic {
-		return bad("it does not begin as one")
+// Restore reads a snapshot to its end and returns the machine whose view it was taken of. Everything is checked: order, counts, a hash of
+// the bytes, and the state hash computed anew. Its errors are ErrSnapshot, or the reader's.
+func Restore(r io.Reader) (*Machine, error) {
+	s := &restorer{in: bufio.NewReaderSize(r, snapshotFill), digest: xxhash.New(), m: New()}
+	s.m.live, s.m.dead = newKeyTree(), newKeyTree()
+	if err := s.magic(); err != nil {
+		return nil, err
 	}
 	for {
-		body, err := s.next()
+		body, err := s.record()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if len(body) == 0 {
-			return bad("an empty record")
+		if s.records > 0 != (body[0] != headerRecord) {
+			return nil, damaged("record %d is of kind %q", s.records, body[0])
 		}
 		if body[0] == trailerRecord {
-			return s.finish(body[1:])
+			return s.finish(body)
 		}
-		if err := s.record(body[0], body[1:]); err != nil {
-			return err
+		if err := s.take(body); err != nil {
+			return nil, err
 		}
 		s.records++
 	}
 }
 
-// read fills p; a stream that ends too soon is a bad snapshot.
-func (s *restorer) read(p []byte) error {
-	if _, err := io.ReadFull(s.r, p); err != nil {
-		return ended(err)
+type restorer struct {
+	in      *bufio.Reader
+	digest  *xxhash.Digest
+	m       *Machine
+	records uint64
+	lastKey []byte   // of the base
+	last    Revision // of the events
+	frame   []byte
+}
+
+// snapshotRecordMax is the size in bytes above which a record can only be damage.
+const snapshotRecordMax = 1 << 30
+
+func (s *restorer) magic() error {
+	var magic [len(snapshotMagic)]byte
+	if _, err := io.ReadFull(s.in, magic[:]); err != nil {
+		return short(err)
 	}
-	_, _ = s.digest.Write(p) // never fails
+	if string(magic[:]) != snapshotMagic {
+		return damaged("it does not begin with %q", snapshotMagic)
+	}
+	_, _ = s.digest.Write(magic[:]) // never fails
 	return nil
 }
 
-func ended(err error) error {
+// short makes the end of the stream where more must follow an ErrSnapshot.
+func short(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return bad("it ends too soon")
+		return damaged("it ends too early")
 	}
 	return err
 }
 
-// next returns the next record's body, good until the call after. A trailer's hash field is left to finish.
-func (s *restorer) next() ([]byte, error) {
-	size, err := s.uvarint()
+// record reads the next record into memory of its own. The hash at the end of the trailer is not hashed.
+func (s *restorer) record() ([]byte, error) {
+	n, err := binary.ReadUvarint(s.in)
 	if err != nil {
-		return nil, err
+		return nil, short(err)
 	}
-	s.scratch = s.scratch[:0]
-	for left := size; left > 0; {
-		// In pieces, so that a corrupt length does not make us allocate more than there is to read.
-		piece := int(min(left, 1<<20))
-		at := len(s.scratch)
-		s.scratch = append(s.scratch, make([]byte, piece)...)
-		if at == 0 {
-			if err := s.read(s.scratch[:1]); err != nil {
-				return nil, err
-			}
-			if s.scratch[0] == trailerRecord {
-				return s.trailer(size)
-			}
-			at, piece, left = 1, piece-1, left-1
-		}
-		if err := s.read(s.scratch[at : at+piece]); err != nil {
-			return nil, err
-		}
-		left -= uint64(piece)
+	if n == 0 || n > snapshotRecordMax {
+		return nil, damaged("record %d claims %d bytes", s.records, n)
 	}
-	return s.scratch, nil
+	var body []byte
+	if n <= snapshotFill {
+		body = make([]byte, n)
+		_, err = io.ReadFull(s.in, body)
+	} else {
+		// Grow with what is really there: the length may be damage.
+		var buf bytes.Buffer
+		if _, err = io.CopyN(&buf, s.in, int64(n)); err == nil {
+			body = buf.Bytes()
+		}
+	}
+	if err != nil {
+		return nil, short(err)
+	}
+	s.frame = binary.AppendUvarint(s.frame[:0], n)
+	_, _ = s.digest.Write(s.frame)
+	hashed := body
+	if body[0] == trailerRecord && n > trailerHashBytes {
+		hashed = body[:n-trailerHashBytes]
+	}
+	_, _ = s.digest.Write(hashed)
+	return body, nil
 }
 
-// trailer reads a trailer's body but for its last field, the hash of what comes before that.
-func (s *restorer) trailer(size uint64) ([]byte, error) {
-	const sizeMax = 1 + binary.MaxVarintLen64 + 8 + 8
-	if size < 1+1+8+8 || size > sizeMax {
-		return nil, bad("a trailer of %d bytes", size)
-	}
-	body := append(s.scratch[:1], make([]byte, size-1-8)...)
-	return body, s.read(body[1:])
-}
-
-func (s *restorer) uvarint() (n uint64, err error) {
-	var field [binary.MaxVarintLen64]byte
-	for i := range field {
-		if err := s.read(field[i : i+1]); err != nil {
-			return 0, err
-		}
-		if field[i] < 0x80 {
-			if n, size := binary.Uvarint(field[:i+1]); size == i+1 {
-				return n, nil
-			}
-			break
-		}
-	}
-	return 0, bad("a record's length is no varint")
-}
-
-// kindOrder is the order of the kinds of records in the stream.
-var kindOrder = []byte{headerRecord, baseRecord, eventRecord, leaseItem, sessionItem, memberItem, removedItem, alarmItem}
-
-func (s *restorer) record(kind byte, body []byte) error {
-	order := bytes.IndexByte(kindOrder, kind)
-	switch {
-	case order < 0:
-		return bad("a record of unknown kind %d", kind)
-	case s.records == 0 && kind != headerRecord || s.records > 0 && kind == headerRecord:
-		return bad("the header is not the first record")
-	case order < s.order:
-		return bad("a record of kind %q after kind %q", kind, kindOrder[s.order])
-	}
-	first := order != s.order
-	s.order = order
-	d := decoder{b: body}
-	switch kind {
+func (s *restorer) take(body []byte) error {
+	m := s.m
+	d := decoder{b: body[1:]}
+	switch body[0] {
 	case headerRecord:
 		return s.header(&d)
 	case baseRecord:
-		return s.version(&d, s.addBase)
+		return s.base(&d)
 	case eventRecord:
-		return s.version(&d, s.addEvent)
+		return s.event(&d)
+	case leaseItem:
+		m.setLease(d.lease())
+	case sessionItem:
+		m.sessions = append(m.sessions, d.session())
+		m.content += m.sessions[len(m.sessions)-1].contentHash()
+	case memberItem:
+		m.members = append(m.members, d.member())
+		m.content += m.members[len(m.members)-1].hash()
+	case removedItem:
+		m.removed = append(m.removed, d.uvarint())
+		m.content += removedHash(m.removed[len(m.removed)-1])
+	case alarmItem:
+		a := d.alarm()
+		m.alarms = append(m.alarms, a)
+		m.content += a.hash()
+	default:
+		return damaged("record %d is of unknown kind %q", s.records, body[0])
 	}
-	id := s.item(kind, &d)
-	if err := d.err(); err != nil {
-		return bad("a record of kind %q: %v", kind, err)
+	if d.err() != nil {
+		return damaged("record %d of kind %q can't be read", s.records, body[0])
 	}
-	if !first && id <= s.lastID {
-		return bad("records of kind %q are not in order", kind)
-	}
-	s.lastID = id
 	return nil
 }
 
 func (s *restorer) header(d *decoder) error {
 	m := s.m
-	if format := d.uvarint(); format != snapshotFormat {
-		return bad("format %d", format)
+	if format := d.uvarint(); format != snapshotFormat && !d.failed {
+		return damaged("its format is %d, this software reads %d", format, snapshotFormat)
 	}
 	m.index, m.term = d.uvarint(), d.uvarint()
 	m.rev, m.compacted = d.varint(), d.varint()
-	if b := d.bytes(); len(b) > 0 {
-		m.confState = bytes.Clone(b)
-	}
+	m.confState = bytes.Clone(d.bytes())
 	m.clusterVersion = d.string()
 	m.downgrade = Downgrade{Enabled: d.bool(), Target: d.string()}
-	if d.err() != nil || m.rev < 1 || m.compacted < -1 || m.compacted > m.rev {
-		return bad("its header")
+	m.pass.done = m.compacted
+	if d.err() != nil || m.rev < 1 || m.compacted > m.rev {
+		return damaged("its header can't be read")
 	}
 	return nil
 }
 
-// item adds a small item and returns what it is ordered by, moved so that signed numbers keep their order.
-func (s *restorer) item(kind byte, d *decoder) uint64 {
-	m := s.m
-	switch kind {
-	case leaseItem:
-		l := d.lease()
-		m.setLease(l)
-		return uint64(l.ID) ^ 1<<63
-	case sessionItem:
-		one := d.session()
-		m.sessions = append(m.sessions, one)
-		m.content += one.contentHash()
-		return one.proposer
-	case memberItem:
-		o := d.member()
-		m.members = append(m.members, o)
-		m.content += o.hash()
-		return o.ID
-	case removedItem:
-		id := d.uvarint()
-		m.removed = append(m.removed, id)
-		m.content += removedHash(id)
-		return id
+// base enters a version from before the compacted revision: the only one of its key so far.
+func (s *restorer) base(d *decoder) error {
+	v, err := s.version(d)
+	if err != nil {
+		return err
 	}
-	a := alarm{pb.AlarmType(d.varint()), d.uvarint()}
-	if n := len(m.alarms); n > 0 && compareAlarms(m.alarms[n-1], a) >= 0 {
-		d.fail()
+	if v.deleted() || v.main >= s.m.compacted || s.records > 1 && bytes.Compare(v.key(), s.lastKey) <= 0 {
+		return damaged("version %d of the base is out of order", s.records)
 	}
-	m.alarms = append(m.alarms, a)
-	m.content += a.hash()
-	return s.records // its order has been checked
+	s.lastKey = v.key()
+	c := new(chain)
+	c.head.Store(v)
+	key := string(v.key())
+	s.m.live.Load(entry{key: key, chain: c})
+	s.m.bytes += v.size() + int64(len(key)) + keyOverhead
+	s.m.content += v.hash
+	s.m.attach(v.lease, v.key())
+	return nil
 }
 
-// finish checks what was read against the trailer and completes the machine.
-func (s *restorer) finish(body []byte) error {
-	d := decoder{b: body}
-	records, state := d.uvarint(), d.uint64()
+// event enters a change from the compacted revision on, after those before it.
+func (s *restorer) event(d *decoder) error {
+	m := s.m
+	v, err := s.version(d)
+	if err != nil {
+		return err
+	}
+	at := Revision{Main: v.main, Sub: int64(v.sub)}
+	if v.main < m.compacted || v.main > m.rev || at.Main < s.last.Main || at.Main == s.last.Main && at.Sub <= s.last.Sub {
+		return damaged("change %d.%d is out of order", v.main, v.sub)
+	}
+	s.last = at
+	c := m.find(v.key())
+	switch {
+	case c != nil:
+		old := c.head.Load()
+		m.content -= old.hash
+		m.detach(old.lease, v.key())
+		if v.deleted() {
+			key := string(v.key())
+			m.live.Delete(entry{key: key})
+			m.dead.Set(entry{key: key, chain: c})
+		}
+	case !v.deleted():
+		c = m.enliven(v.key())
+	case v.main == m.compacted:
+		// What it deleted can't be read any more; the deletion itself can still be watched.
+		key := string(v.key())
+		c = new(chain)
+		m.bytes += int64(len(key)) + keyOverhead
+		m.dead.Set(entry{key: key, chain: c})
+	default:
+		return damaged("change %d.%d deletes a key that is not there", v.main, v.sub)
+	}
+	v.prev.Store(c.head.Load())
+	c.head.Store(v)
+	m.log.append(v)
+	m.bytes += v.size()
+	if !v.deleted() {
+		m.content += v.hash
+		m.attach(v.lease, v.key())
+	}
+	return nil
+}
+
+// version reads a version as SnapshotReader.version writes it. It keeps the record's memory.
+func (s *restorer) version(d *decoder) (*version, error) {
+	sub := d.uvarint()
+	if d.failed || sub > 1<<30 {
+		return nil, damaged("record %d can't be read", s.records)
+	}
+	v := &version{kv: d.b, sub: int32(sub), hash: xxhash.Sum64(d.b)}
+	for at := 0; at < len(v.kv); {
+		num, typ, n := protowire.ConsumeTag(v.kv[at:])
+		if n < 0 {
+			return nil, damaged("the key-value in record %d can't be read", s.records)
+		}
+		at += n
+		if typ == protowire.BytesType {
+			b, n := protowire.ConsumeBytes(v.kv[at:])
+			if n < 0 {
+				return nil, damaged("the key-value in record %d can't be read", s.records)
+			}
+			at += n
+			if num == 5 {
+				v.valueAt, v.valueLen = uint32(at-len(b)), uint32(len(b))
+			}
+			continue
+		}
+		x, n := protowire.ConsumeVarint(v.kv[at:])
+		if n < 0 || typ != protowire.VarintType {
+			return nil, damaged("the key-value in record %d can't be read", s.records)
+		}
+		at += n
+		switch num {
+		case 2:
+			v.create = int64(x)
+		case 3:
+			v.main = int64(x)
+		case 4:
+			v.number = int64(x)
+		case 6:
+			v.lease = int64(x)
+		}
+	}
+	if v.valueLen == 0 {
+		v.valueAt = uint32(len(v.kv))
+	}
+	if len(v.key()) == 0 || v.main < 1 {
+		return nil, damaged("record %d holds no key-value", s.records)
+	}
+	return v, nil
+}
+
+// finish checks the trailer against what was read.
+func (s *restorer) finish(body []byte) (*Machine, error) {
+	d := decoder{b: body[1:]}
+	records, stateHash, sum := d.uvarint(), d.uint64(), d.uint64()
 	if d.err() != nil {
-		return bad("its trailer")
+		return nil, damaged("its trailer can't be read")
 	}
-	want := s.digest.Sum64()
-	var field [8]byte
-	if err := s.read(field[:]); err != nil {
-		return err
+	if sum != s.digest.Sum64() {
+		return nil, damaged("the hash of its bytes is %016x, its trailer says %016x", s.digest.Sum64(), sum)
 	}
-	if got := binary.LittleEndian.Uint64(field[:]); got != want {
-		return bad("its bytes hash to %016x, the trailer says %016x", want, got)
+	if records != s.records {
+		return nil, damaged("it holds %d records, its trailer says %d", s.records, records)
 	}
-	if _, err := s.r.ReadByte(); err == nil {
-		return bad("bytes follow its trailer")
-	} else if err != io.EOF {
-		return err
+	if got := s.m.StateHash(); got != stateHash {
+		return nil, damaged("the hash of its state is %016x, its trailer says %016x", got, stateHash)
 	}
-	if records != s.records || records == 0 {
-		return bad("%d records, the trailer says %d", s.records, records)
-	}
-	if err := s.complete(); err != nil {
-		return err
-	}
-	if got := s.m.StateHash(); got != state {
-		return bad("state hash %016x, the trailer says %016x", got, state)
+	if _, err := s.in.ReadByte(); err != io.EOF {
+		if err == nil {
+			err = damaged("there is more after its trailer")
+		}
+		return nil, err
 	}
 	s.m.changed, s.m.treesChanged, s.m.leasesChanged = true, true, true
 	s.m.Publish()
-	return nil
+	return s.m, nil
 }
+
+func (d *decoder) alarm() alarm { return alarm{kind: pb.AlarmType(d.varint()), member: d.uvarint()} }

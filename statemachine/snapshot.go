@@ -3,10 +3,9 @@ package statemachine
 import (
 	"encoding/binary"
 	"io"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/tidwall/btree"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A snapshot is the whole replicated state as a stream of records, each a varint length and that many bytes, of which the
@@ -42,55 +41,33 @@ const (
 // SnapshotReader produces a view's snapshot as it is read: its memory is bounded by snapshotFill and the largest value. It
 // pins the view until Close. Only one goroutine at a time may use it.
 type SnapshotReader struct {
-	view *View
-	step snapshotStep
-
-	base       baseIterator
-	pos        int64 // of the next event
-	leases     btree.IterG[Lease]
-	moreLeases bool
-
+	view    *View
+	base    baseIterator
+	pos     int64
+	lease   int64 // id of the next lease
+	step    int
 	buf     []byte
-	unread  []byte // the part of buf that Read has yet to hand out
+	unread  []byte
+	scratch []byte
 	digest  *xxhash.Digest
 	records uint64
 	closed  bool
 }
 
-var (
-	_ io.ReadCloser = (*SnapshotReader)(nil)
-	_ io.WriterTo   = (*SnapshotReader)(nil)
-)
-
-// snapshotStep is the part of the stream that comes next.
-type snapshotStep int
-
-const (
-	stepHeader snapshotStep = iota
-	stepBase
-	stepEvents
-	stepLeases
-	stepSmall
-	stepTrailer
-	stepEnd
-)
+var _ io.ReadCloser = (*SnapshotReader)(nil)
 
 // Snapshot starts a snapshot of the view, in O(1). The caller must hold a pin on the view while it calls this.
 func (v *View) Snapshot() *SnapshotReader {
 	if !v.Acquire() {
 		panic("statemachine: a snapshot was asked of a view that is not pinned")
 	}
-	s := &SnapshotReader{
-		view: v, base: newBaseIterator(v), pos: v.log.begin, leases: v.leases.Iter(), digest: xxhash.New(),
-	}
-	s.moreLeases = s.leases.First()
-	return s
+	return &SnapshotReader{view: v, base: newBaseIterator(v), pos: v.log.begin, lease: math.MinInt64, digest: xxhash.New()}
 }
 
 // Close releases the view. It never fails; calling it again does nothing.
 func (s *SnapshotReader) Close() error {
 	if !s.closed {
-		s.closed, s.unread, s.step = true, nil, stepEnd
+		s.closed = true
 		s.view.Release()
 	}
 	return nil
@@ -98,111 +75,132 @@ func (s *SnapshotReader) Close() error {
 
 // Read implements io.Reader. Its only error is io.EOF, at the end or after Close.
 func (s *SnapshotReader) Read(p []byte) (int, error) {
-	if !s.ready() {
-		return 0, io.EOF
+	for len(s.unread) == 0 {
+		if s.closed || s.step > stepTrailer {
+			return 0, io.EOF
+		}
+		s.fill()
 	}
 	n := copy(p, s.unread)
 	s.unread = s.unread[n:]
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo: it writes what has not been read yet, a buffer at a time. Its errors are w's.
+// WriteTo implements io.WriterTo, handing on each buffer without copying it.
 func (s *SnapshotReader) WriteTo(w io.Writer) (total int64, err error) {
-	for err == nil && s.ready() {
-		var n int
-		n, err = w.Write(s.unread)
+	for !s.closed && (len(s.unread) > 0 || s.step <= stepTrailer) {
+		if len(s.unread) == 0 {
+			s.fill()
+		}
+		n, err := w.Write(s.unread)
 		total += int64(n)
 		s.unread = s.unread[n:]
+		if err != nil {
+			return total, err
+		}
 	}
-	return total, err
+	return total, nil
 }
 
-// ready sees to it that there is something unread; false at the end.
-func (s *SnapshotReader) ready() bool {
-	if len(s.unread) == 0 && s.step < stepEnd {
-		s.fill()
-	}
-	return len(s.unread) > 0
-}
+// Steps of the stream, in order.
+const (
+	stepHeader = iota
+	stepBase
+	stepEvents
+	stepLeases
+	stepRest
+	stepTrailer
+)
 
 // fill produces the next records.
 func (s *SnapshotReader) fill() {
 	s.buf = s.buf[:0]
-	for len(s.buf) < snapshotFill && s.step < stepTrailer {
-		if !s.produce() {
+	for len(s.buf) < snapshotFill && s.step <= stepTrailer {
+		switch s.step {
+		case stepHeader:
+			s.buf = append(s.buf, snapshotMagic...)
+			s.record(s.view.appendHeader(s.start(headerRecord)))
+			s.step++
+		case stepBase:
+			if v := s.base.next(); v != nil {
+				s.version(baseRecord, v)
+			} else {
+				s.step++
+			}
+		case stepEvents:
+			if s.pos < s.view.log.end {
+				s.version(eventRecord, s.view.log.at(s.pos))
+				s.pos++
+			} else {
+				s.step++
+			}
+		case stepLeases:
+			s.leases()
+		case stepRest:
+			s.rest()
+			s.step++
+		case stepTrailer:
+			s.trailer()
 			s.step++
 		}
 	}
-	if s.step == stepTrailer && len(s.buf) < snapshotFill {
-		s.trailer()
-		s.step = stepEnd
-	} else {
+	if s.step <= stepTrailer {
 		_, _ = s.digest.Write(s.buf) // never fails
 	}
 	s.unread = s.buf
 }
 
-// produce appends the next record of the step; false when the step has no more.
-func (s *SnapshotReader) produce() bool {
-	switch s.step {
-	case stepHeader:
-		s.buf = append(s.buf, snapshotMagic...)
-		s.record(s.view.appendHeader([]byte{headerRecord}))
-	case stepBase:
-		if v := s.base.next(); v != nil {
-			s.version(baseRecord, v)
-			return true
-		}
-	case stepEvents:
-		if s.pos < s.view.log.end {
-			s.version(eventRecord, s.view.log.at(s.pos))
-			s.pos++
-			return true
-		}
-	case stepLeases:
-		if s.moreLeases {
-			s.record(s.leases.Item().append([]byte{leaseItem}))
-			s.moreLeases = s.leases.Next()
-			return true
-		}
-	case stepSmall:
-		s.small()
-	}
-	return false
-}
+func (s *SnapshotReader) start(kind byte) []byte { return append(s.scratch[:0], kind) }
 
 func (s *SnapshotReader) record(body []byte) {
 	s.buf = appendString(s.buf, body)
+	s.scratch = body[:0]
 	s.records++
 }
 
 func (s *SnapshotReader) version(kind byte, v *version) {
-	size := 1 + protowire.SizeVarint(uint64(v.sub)) + len(v.kv)
-	s.buf = append(binary.AppendUvarint(s.buf, uint64(size)), kind)
-	s.buf = append(binary.AppendUvarint(s.buf, uint64(v.sub)), v.kv...)
-	s.records++
+	s.record(append(binary.AppendUvarint(s.start(kind), uint64(v.sub)), v.kv...))
 }
 
-// small appends what there is little of.
-func (s *SnapshotReader) small() {
+// leases writes the next leases, and ends the step with the last.
+func (s *SnapshotReader) leases() {
+	more := false
+	s.view.leases.Ascend(Lease{ID: s.lease}, func(l Lease) bool {
+		if more = len(s.buf) >= snapshotFill; more {
+			s.lease = l.ID
+			return false
+		}
+		s.record(l.append(s.start(leaseItem)))
+		return true
+	})
+	if !more {
+		s.step++
+	}
+}
+
+// rest writes everything of which there is little.
+func (s *SnapshotReader) rest() {
 	for i := range s.view.sessions {
-		s.record(s.view.sessions[i].append([]byte{sessionItem}))
+		s.record(s.view.sessions[i].append(s.start(sessionItem)))
 	}
 	for _, o := range s.view.members {
-		s.record(o.append([]byte{memberItem}))
+		s.record(o.append(s.start(memberItem)))
 	}
 	for _, id := range s.view.removed {
-		s.record(binary.AppendUvarint([]byte{removedItem}, id))
+		s.record(binary.AppendUvarint(s.start(removedItem), id))
 	}
 	for _, a := range s.view.alarms {
-		s.record(a.append([]byte{alarmItem}))
+		s.record(a.append(s.start(alarmItem)))
 	}
 }
 
+// trailerHashBytes is the size of the hash that ends the trailer, and the stream.
+const trailerHashBytes = 8
+
 func (s *SnapshotReader) trailer() {
-	body := binary.AppendUvarint([]byte{trailerRecord}, s.records)
+	body := binary.AppendUvarint(s.start(trailerRecord), s.records)
 	body = binary.LittleEndian.AppendUint64(body, s.view.StateHash())
-	s.buf = binary.AppendUvarint(s.buf, uint64(len(body)+8))
+	s.buf = binary.AppendUvarint(s.buf, uint64(len(body)+trailerHashBytes))
 	s.buf = append(s.buf, body...)
 	_, _ = s.digest.Write(s.buf) // never fails
 	s.buf = binary.LittleEndian.AppendUint64(s.buf, s.digest.Sum64())

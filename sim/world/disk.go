@@ -26,6 +26,7 @@ type Disk struct {
 	limit     int64 // bytes that all files may have; 0: no bound
 	syncFails int   // that many more syncs fail
 	writeFail int   // that many more writes fail
+	hurts     uint64
 	epoch     uint32
 }
 
@@ -75,6 +76,7 @@ func (d *Disk) Create(name string, size int64) (port.File, error) {
 		panic(died{})
 	}
 	if !d.room(size) {
+		d.hurts++
 		d.host.w.Counts.DiskFull++
 		return nil, fmt.Errorf("create %s: %w", name, port.ErrNoSpace)
 	}
@@ -177,6 +179,9 @@ func (d *Disk) Used() int64 {
 	return sum
 }
 
+// Hurts counts the operations that failed on demand: by Fill, FailSyncs or FailWrites.
+func (d *Disk) Hurts() uint64 { return d.hurts }
+
 // Fill leaves room for that many bytes more; Drain takes the bound away.
 func (d *Disk) Fill(spare int64) { d.limit = max(1, d.Used()+spare) }
 func (d *Disk) Drain()           { d.limit = 0 }
@@ -190,6 +195,7 @@ func (d *Disk) failSync() bool {
 		return false
 	}
 	d.syncFails--
+	d.hurts++
 	d.host.w.Counts.FailedSyncs++
 	return true
 }

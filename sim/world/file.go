@@ -84,11 +84,13 @@ func (f *handle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if d.writeFail > 0 {
 		d.writeFail--
+		d.hurts++
 		n := d.chance.Intn(len(p) + 1)
 		f.ino.write(p[:n], off)
 		return n, fmt.Errorf("write %s: %w", f.name, errIO)
 	}
 	if grows := off + int64(len(p)) - int64(len(f.ino.data)); grows > 0 && !d.room(grows) {
+		d.hurts++
 		d.host.w.Counts.DiskFull++
 		n := max(0, min(int64(len(p)), d.limit-d.Used()+int64(len(p))-grows))
 		f.ino.write(p[:n], off)

@@ -107,6 +107,9 @@ func (h *Host) Disk(name string) *Disk {
 	return d
 }
 
+// SetSlowness sets what the host's disks take for their work, in percent of the normal time.
+func (h *Host) SetSlowness(percent int) { h.slowness = percent }
+
 // Do has fn called in a turn of the host once d has passed, unless the life that now is has ended by then. The event is
 // held while the host is paused.
 func (h *Host) Do(d time.Duration, kind Kind, fn func()) {

@@ -148,3 +148,22 @@ func (w *World) Step(until time.Duration) bool {
 	}
 	return true
 }
+
+// Add adds another world's counts.
+func (c *Counts) Add(o Counts) {
+	c.Messages += o.Messages
+	c.Lost += o.Lost
+	c.Repeated += o.Repeated
+	c.Blocked += o.Blocked
+	c.Crashes += o.Crashes
+	c.PowerLosses += o.PowerLosses
+	c.Pauses += o.Pauses
+	c.CrashedInDiskWork += o.CrashedInDiskWork
+	c.TornWrites += o.TornWrites
+	c.LostWrites += o.LostWrites
+	c.UndoneNames += o.UndoneNames
+	c.DiskFull += o.DiskFull
+	c.FailedSyncs += o.FailedSyncs
+	c.Syncs += o.Syncs
+	c.BytesWritten += o.BytesWritten
+}

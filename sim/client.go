@@ -1,0 +1,229 @@
+package sim
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/sim/prng"
+	"github.com/detcd/detcd/sim/workload"
+	"github.com/detcd/detcd/sim/world"
+)
+
+// client is a client of the cluster. It has one request under way at a time, and goes through the very code that the real doors
+// go through. Its requests and their answers travel through the simulated world: they come late, or not at all.
+type client struct {
+	run    *Run
+	id     int
+	chance *prng.Source
+	make   *workload.Generator
+	at     *seat // the member it talks to
+	op     int   // index in the history of the request under way; -1: none
+	seen   int64 // the newest revision in an answer
+	last   workload.Request
+	done   func(ok bool) // instead of going on by itself, an auditor's next step
+	audits uint64
+}
+
+func (r *Run) addClient() *client {
+	id := len(r.clients)
+	s := r.world.Stream("client " + strconv.Itoa(id))
+	c := &client{run: r, id: id, chance: s, make: workload.New(r.setup.Mix, s), op: -1}
+	c.make.NameValues(strconv.Itoa(id) + ".")
+	c.at = r.seats[s.Intn(len(r.seats))]
+	r.clients = append(r.clients, c)
+	return c
+}
+
+// think has the client make its next request after a while.
+func (c *client) think() {
+	d := c.chance.Duration(0, 2*c.run.setup.Think)
+	if c.chance.Permille(300) {
+		d = c.chance.Duration(0, 20*time.Millisecond) // bursts are when requests meet
+	}
+	c.run.world.After(d, world.Client, func() {
+		if c.run.quiet || len(c.run.history) >= c.run.setup.OpsMost {
+			return
+		}
+		if c.chance.Permille(50) {
+			c.move()
+		}
+		c.last = c.make.Next(c.seen)
+		c.send(c.last.Message, c.last.Group)
+	})
+}
+
+// move makes the client talk to another member.
+func (c *client) move() { c.at = c.run.seats[c.chance.Intn(len(c.run.seats))] }
+
+// send makes a request of the client's member.
+func (c *client) send(msg proto.Message, group string) {
+	r := c.run
+	c.op = len(r.history)
+	op, s := c.op, c.at
+	r.history = append(r.history, linearizability.Operation{Client: c.id, Call: r.stamp(), Return: linearizability.Never,
+		Request: msg, Outcome: linearizability.Unknown, Member: uint64(s.peer.ID)})
+	r.groups = append(r.groups, group)
+	r.story.say("op %d: client %d asks %s: %v", op, c.id, s.name, told{msg})
+	there, back := c.delay(), c.delay()
+	lostThere, lostBack := c.lost(), c.lost()
+	if !lostThere {
+		s.host.Visit(there, world.Request, func() {
+			if s.now == nil {
+				return
+			}
+			epoch := s.host.Epoch()
+			do(s.now.member, msg, func(a answer) {
+				a.epoch = epoch
+				if !lostBack {
+					r.world.After(back, world.Answer, func() { c.take(op, a) })
+				}
+			})
+		}, func() {
+			r.world.After(back, world.Answer, func() { c.take(op, answer{err: errConnection, certain: true}) })
+		})
+	}
+	r.world.After(r.setup.Patience, world.Client, func() {
+		if c.op == op {
+			r.story.say("op %d: client %d has no patience left", op, c.id)
+			c.over(op, false)
+		}
+	})
+}
+
+func (c *client) delay() time.Duration {
+	wt := &c.run.setup.Fair
+	return c.chance.Duration(wt.DelayLeast, wt.DelayMost)
+}
+
+// lost says whether a request or an answer is lost between client and member: now and then, while there is trouble.
+func (c *client) lost() bool {
+	lost := c.chance.Permille(c.run.setup.ClientLoss)
+	return lost && !c.run.healed
+}
+
+// take takes an answer, if it is still waited for.
+func (c *client) take(op int, a answer) {
+	if c.op != op {
+		return
+	}
+	r := c.run
+	o := &r.history[op]
+	o.Err, o.Index, o.Position, o.Incarnation = a.err, a.index, a.position, uint64(a.epoch)
+	switch {
+	case a.err == nil:
+		o.Outcome, o.Response, o.Return = linearizability.Answered, a.response, r.stamp()
+		c.seen = max(c.seen, headerOf(a.response).GetRevision())
+		r.counts.Answered++
+	case a.certain:
+		o.Outcome, o.Return = linearizability.Refused, r.stamp()
+		r.counts.Refused++
+	default:
+		r.counts.Unknown++
+	}
+	r.world.Note(world.Judged, o.Member, a.index, a.hash())
+	r.story.say("op %d: client %d is answered: %v", op, c.id, a)
+	c.over(op, a.err == nil)
+}
+
+// over ends the request under way.
+func (c *client) over(op int, ok bool) {
+	c.op = -1
+	r := c.run
+	if r.history[op].Outcome == linearizability.Unknown && r.history[op].Err == nil {
+		r.counts.Unknown++
+	}
+	if c.done != nil {
+		c.done(ok)
+		return
+	}
+	unlucky := !ok && (r.history[op].Index == 0)
+	if unlucky && c.chance.Permille(600) {
+		c.move()
+		if c.chance.Permille(400) && !r.quiet && len(r.history) < r.setup.OpsMost {
+			// Tries again elsewhere, as client libraries do: a request of its own.
+			c.send(proto.Clone(c.last.Message), c.last.Group)
+			return
+		}
+	}
+	c.think()
+}
+
+// answer is what came of a request.
+type answer struct {
+	response proto.Message
+	err      error
+	certain  bool // with err: the request certainly had no effect
+	index    uint64
+	position uint32
+	epoch    uint32 // the member's life
+}
+
+type connectionError struct{}
+
+func (connectionError) Error() string { return "connection refused" }
+
+var errConnection = connectionError{}
+
+func (a answer) hash() uint64 {
+	if a.err != nil {
+		return xxhash.Sum64String(a.err.Error())
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(a.response)
+	if err != nil {
+		panic("sim: an answer can't be encoded: " + err.Error())
+	}
+	return xxhash.Sum64(b)
+}
+
+// do has the member serve one request.
+func do(m *node.Member, msg proto.Message, done func(answer)) {
+	switch r := msg.(type) {
+	case *pb.RangeRequest:
+		serve(m, call.Range, r, func(a call.RangeAnswer) proto.Message { return a.Response() }, true, done)
+	case *pb.PutRequest:
+		serve(m, call.Put, r, identity[*pb.PutResponse], false, done)
+	case *pb.DeleteRangeRequest:
+		serve(m, call.DeleteRange, r, identity[*pb.DeleteRangeResponse], false, done)
+	case *pb.TxnRequest:
+		serve(m, call.Txn, r, identity[*pb.TxnResponse], false, done)
+	case *pb.CompactionRequest:
+		serve(m, call.Compact, r, identity[*pb.CompactionResponse], false, done)
+	}
+}
+
+func identity[R proto.Message](r R) proto.Message { return r }
+
+var limits = call.DefaultLimits()
+
+func serve[Req, Resp any](m *node.Member, u call.Unary[Req, Resp], r Req, message func(Resp) proto.Message, reads bool, done func(answer)) {
+	call.Do(m, u, limits, r, func(resp Resp, o call.Outcome, err error) {
+		a := answer{err: err, index: o.Applied.Index, position: o.Applied.Position}
+		if o.View != nil {
+			a.index, _ = o.View.Applied()
+			reads = true
+		}
+		if err == nil {
+			a.response = message(resp)
+		} else {
+			refused := o.Status.ID == 0 // by validation: there is no outcome at all
+			a.certain = reads || refused || o.Applied.Index != 0 || node.CertainlyNotApplied(err)
+		}
+		done(a)
+	})
+}
+
+// headerOf returns a response's header.
+func headerOf(m proto.Message) *pb.ResponseHeader {
+	switch r := m.(type) {
+	case interface{ GetHeader() *pb.ResponseHeader }:
+		return r.GetHeader()
+	}
+	return nil
+}

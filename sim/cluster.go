@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/wal"
+	"github.com/detcd/detcd/sim/prng"
+	"github.com/detcd/detcd/sim/world"
+)
+
+// seat is one member's place in the cluster, over all its lives.
+type seat struct {
+	run  *Run
+	peer node.Peer
+	host *world.Host
+	name string
+	// now is the member while it lives; nil in between.
+	now *resident
+
+	lives     int
+	diskFault bool   // a disk fault is in force
+	hurts     uint64 // disk operations that failed on demand before this life
+	comeback  bool   // a start is scheduled
+	stopping  bool
+	boots     *prng.Source
+}
+
+// resident is a member in one life: it takes the host's events to the member, and what the member tells its observer to the checks.
+type resident struct {
+	seat   *seat
+	member *node.Member
+	role   node.Role
+	failed bool
+}
+
+var (
+	_ world.Member  = (*resident)(nil)
+	_ node.Observer = (*resident)(nil)
+)
+
+func (r *Run) addSeats() {
+	peers, cluster := r.setup.bootstrap()
+	r.setup.Node.ClusterID = cluster
+	r.setup.Node.Bootstrap = peers
+	for i, p := range peers {
+		s := &seat{run: r, peer: p, host: r.world.AddHost(p.ID, r.setup.Drift[i]), name: p.Name, boots: r.world.Stream("boots " + p.Name)}
+		r.seats = append(r.seats, s)
+	}
+	r.world.Net().SetWeather(r.setup.Fair)
+}
+
+// boot starts the member. With mayDie its host may die in the middle of that; then, and where the disk is at fault, it is tried
+// again later.
+func (s *seat) boot(mayDie bool) {
+	if s.host.Up() {
+		return
+	}
+	s.comeback = false
+	s.host.Begin()
+	s.lives++
+	s.hurts = s.hurtsNow()
+	res := &resident{seat: s}
+	cfg := s.run.setup.Node
+	cfg.ID = s.peer.ID
+	setup := &s.run.setup
+	ports := node.Ports{
+		Clock:        s.host.Clock(),
+		Network:      s.host.Network(),
+		WALDisk:      s.host.Disk("wal"),
+		SnapshotDisk: s.host.Disk("snap"),
+		WALLane:      s.host.Lane(setup.DiskLeast, setup.DiskMost),
+		SnapshotLane: s.host.Lane(setup.DiskLeast, 20*setup.DiskMost),
+		Logger:       logger{s},
+		Observer:     res,
+	}
+	fuse := -1
+	if n, die := s.boots.Intn(12), s.boots.Permille(150); die && mayDie {
+		fuse = n
+	}
+	var err error
+	alive := s.host.BurnFuse(fuse, func() { res.member, err = node.Open(cfg, ports) })
+	switch {
+	case !alive:
+		s.run.story.say("%s dies while it starts", s.name)
+		s.crash(s.boots.Permille(500))
+		s.bootSoon()
+	case err != nil:
+		s.host.Crash(false)
+		if !s.excused(err) {
+			s.run.fail(&Failure{Promise: "recoverability", Story: fmt.Sprintf("%s can't start: %v", s.name, err)})
+			return
+		}
+		s.run.story.say("%s can't start: %v", s.name, err)
+		s.bootSoon()
+	default:
+		s.run.story.say("%s starts, life %d", s.name, s.lives)
+		s.now = res
+		s.host.Attach(res)
+		s.host.Do(0, world.Boot, func() {}) // a first turn, whatever comes
+	}
+}
+
+// excused says whether the member may fail like this: where its disk refused it something in this life, yes; but never because of
+// corruption, as none is ever put there.
+func (s *seat) excused(err error) bool {
+	return s.hurtsNow() > s.hurts && !errors.Is(err, wal.ErrCorrupt)
+}
+
+func (s *seat) hurtsNow() (n uint64) {
+	for _, name := range diskNames {
+		n += s.host.Disk(name).Hurts()
+	}
+	return n
+}
+
+// bootSoon schedules a start.
+func (s *seat) bootSoon() {
+	if s.comeback {
+		return
+	}
+	s.comeback = true
+	wait := s.boots.Duration(50*time.Millisecond, 2*time.Second)
+	if s.boots.Permille(300) {
+		wait = s.boots.Duration(time.Second, 20*time.Second)
+	}
+	if s.run.healed {
+		wait = s.boots.Duration(0, 500*time.Millisecond)
+	}
+	s.run.world.After(wait, world.Fault, func() { s.boot(!s.run.healed) })
+}
+
+// crash ends the member's life at once. Without power, its disks lose what they please of the unsynced.
+func (s *seat) crash(power bool) {
+	if !s.host.Up() {
+		return
+	}
+	s.now, s.stopping = nil, false
+	s.host.Crash(power)
+}
+
+// Receive implements world.Member.
+func (r *resident) Receive(from port.MemberID, payload []byte) { r.member.Receive(from, payload) }
+
+// EndTurn implements world.Member.
+func (r *resident) EndTurn() { r.member.EndTurn() }
+
+// Committed implements node.Observer.
+func (r *resident) Committed(index, term uint64, data []byte) {
+	r.seat.run.checks.committed(r, index, term, data)
+}
+
+// Applied implements node.Observer.
+func (r *resident) Applied(index, hash uint64) {
+	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), index, hash)
+	r.seat.run.checks.state(r, index, hash, false)
+}
+
+// Installed implements node.Observer.
+func (r *resident) Installed(index, hash uint64) {
+	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), index, hash)
+	r.seat.run.counts.Installed++
+	r.seat.run.story.say("%s takes over a snapshot of entry %d", r.seat.name, index)
+	r.seat.run.checks.state(r, index, hash, true)
+}
+
+// RoleChanged implements node.Observer.
+func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role) {
+	r.seat.run.story.say("%s is %v in term %d, leader %s", r.seat.name, role, term, r.seat.run.nameOf(leader))
+	if role == node.Leader {
+		r.seat.run.checks.leads(r, term)
+		if r.role != node.Leader {
+			r.seat.run.counts.Leaders++
+		}
+	}
+	r.role = role
+}
+
+// Failed implements node.Observer.
+func (r *resident) Failed(err error) {
+	s := r.seat
+	s.run.story.say("%s fails: %v", s.name, err)
+	r.failed = true
+	if !s.excused(err) {
+		s.run.fail(&Failure{Promise: "availability", Story: fmt.Sprintf("%s failed without a fault of its disk: %v", s.name, err)})
+		return
+	}
+	s.run.counts.Failed++
+	s.run.world.After(0, world.Fault, func() {
+		if s.now == r {
+			s.crash(false) // the process exits
+			s.bootSoon()
+		}
+	})
+}
+
+func (r *Run) nameOf(id port.MemberID) string {
+	for _, s := range r.seats {
+		if s.peer.ID == id {
+			return s.name
+		}
+	}
+	return "none"
+}
+
+// leader returns the seat of a member that leads, as far as it knows; nil if there is none.
+func (r *Run) leader() *seat {
+	var best *seat
+	var term uint64
+	for _, s := range r.seats {
+		if s.now != nil && s.now.role == node.Leader {
+			if t := s.now.member.Status().Term; best == nil || t > term {
+				best, term = s, t
+			}
+		}
+	}
+	return best
+}
+
+// logger takes the members' log lines to the story.
+type logger struct{ seat *seat }
+
+// Log implements port.Logger.
+func (l logger) Log(level port.Level, msg string, kv ...any) {
+	if !l.seat.run.story.telling {
+		return
+	}
+	l.seat.run.story.logLine(l.seat.name, level, msg, kv)
+}

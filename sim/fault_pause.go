@@ -1,0 +1,31 @@
+package sim
+
+import "time"
+
+// pauses holds members still for a while: they keep all they know, and learn late how old it is.
+func (r *Run) pauses() {
+	resume := func(s *seat, epoch uint32) {
+		if s.host.Paused() && s.host.Epoch() == epoch {
+			r.story.say("%s goes on", s.name)
+			s.host.Resume()
+		}
+	}
+	r.addFault("pause", r.setup.Faults.Pause, func(f *fault) {
+		d := f.chance.Duration(50*time.Millisecond, 3*time.Second)
+		if f.chance.Permille(200) {
+			d = f.chance.Duration(3*time.Second, 20*time.Second)
+		}
+		s := r.victim(f.chance)
+		if s == nil || s.host.Paused() {
+			return
+		}
+		r.story.say("%s is held still for %v", s.name, d)
+		s.host.Pause()
+		epoch := s.host.Epoch()
+		r.faultAfter(d, func() { resume(s, epoch) })
+	}, func() {
+		for _, s := range r.seats {
+			resume(s, s.host.Epoch())
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/detcd/detcd/sim/prng"
+	"github.com/detcd/detcd/sim/world"
+)
+
+// A fault is something that goes wrong again and again while trouble lasts. strike does it once, and schedules its own end.
+// mend ends whatever of it is still going on; it is called when trouble is over.
+type fault struct {
+	name   string
+	mean   time.Duration
+	strike func(f *fault)
+	mend   func()
+	chance *prng.Source
+}
+
+// addFault starts a fault, unless the set-up has it off.
+func (r *Run) addFault(name string, mean time.Duration, strike func(f *fault), mend func()) {
+	if mean == 0 {
+		return
+	}
+	f := &fault{name: name, mean: mean, strike: strike, mend: mend, chance: r.world.Stream("fault " + name)}
+	r.faults = append(r.faults, f)
+	r.next(f)
+}
+
+func (r *Run) next(f *fault) {
+	r.world.After(f.chance.Duration(f.mean/10, 2*f.mean), world.Fault, func() {
+		if !r.healed {
+			f.strike(f)
+			r.next(f)
+		}
+	})
+}
+
+// heal ends all trouble: from now on nothing breaks, and everyone who is down comes back.
+func (r *Run) heal() {
+	r.story.say("all faults end")
+	r.healed = true
+	for _, f := range r.faults {
+		if f.mend != nil {
+			f.mend()
+		}
+	}
+	r.world.Net().SetWeather(r.setup.Fair)
+	for _, s := range r.seats {
+		if !s.host.Up() {
+			s.comeback = false
+			s.bootSoon()
+		}
+	}
+}
+
+// victim picks a member that lives: often the leader, for whom there is the most to go wrong. nil if none lives.
+func (r *Run) victim(chance *prng.Source) *seat {
+	preferLeader, n := chance.Permille(400), chance.Intn(len(r.seats))
+	if l := r.leader(); preferLeader && l != nil {
+		return l
+	}
+	for i := range r.seats {
+		if s := r.seats[(n+i)%len(r.seats)]; s.now != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+const (
+	faultKind  = world.Fault
+	clientKind = world.Client
+)
+
+func (r *Run) faultAfter(d time.Duration, fn func()) { r.world.After(d, faultKind, fn) }

@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/detcd/detcd/statemachine"
+)
+
+// serveWithin is how long after the last fault the cluster must serve through every member, and agreeWithin how long after the last
+// request all members must have the same state. Some elections, time-outs and snapshots fit in.
+const (
+	serveWithin = 60 * time.Second
+	agreeWithin = 30 * time.Second
+)
+
+// recovers holds the cluster to its promise of liveness: a write and a linearizable read through every member, and then, with
+// nobody asking any more, the same state on all.
+func (r *Run) recovers(when string) {
+	if r.failure != nil {
+		return
+	}
+	r.quiet = false
+	left := len(r.seats)
+	for _, s := range r.seats {
+		r.audit(s, func() { left-- })
+	}
+	if !r.advance(r.world.Now()+serveWithin, func() bool { return left == 0 }) {
+		r.fail(&Failure{Promise: "liveness", Story: fmt.Sprintf("%s: not every member serves within %v", when, serveWithin)})
+		return
+	}
+	r.quiet = true
+	if !r.advance(r.world.Now()+agreeWithin, r.agreed) {
+		r.fail(&Failure{Promise: "liveness", Story: fmt.Sprintf("%s: the members do not come to the same state within %v: %s",
+			when, agreeWithin, r.positions())})
+		return
+	}
+	r.compare(when)
+}
+
+// audit has a client of its own write and read through one member until both work.
+func (r *Run) audit(s *seat, served func()) {
+	c := r.addClient()
+	c.at = s
+	key := []byte("a/audit")
+	var step func(ok bool)
+	wrote := false
+	step = func(ok bool) {
+		switch {
+		case ok && wrote:
+			served()
+			return
+		case ok:
+			wrote = true
+		}
+		r.world.After(c.chance.Duration(0, 300*time.Millisecond), clientKind, func() {
+			if wrote {
+				c.send(&pb.RangeRequest{Key: key}, "a")
+				return
+			}
+			c.audits++
+			c.send(&pb.PutRequest{Key: key, Value: fmt.Appendf(nil, "audit %d.%d", c.id, c.audits)}, "a")
+		})
+	}
+	c.done = step
+	step(false)
+}
+
+// agreed says whether nothing is under way and all members have applied the same entries.
+func (r *Run) agreed() bool {
+	var first uint64
+	for i, s := range r.seats {
+		if s.now == nil {
+			return false
+		}
+		st := s.now.member.Status()
+		if i == 0 {
+			first = st.Applied
+		}
+		if st.Applied != first || st.Committed != first || st.PendingProposals+st.PendingReads > 0 {
+			return false
+		}
+	}
+	for _, c := range r.clients {
+		if c.op >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Run) positions() (text string) {
+	for _, s := range r.seats {
+		if s.now == nil {
+			text += s.name + " is down; "
+			continue
+		}
+		st := s.now.member.Status()
+		text += fmt.Sprintf("%s has applied %d of %d, %d proposals and %d reads wait; ", s.name, st.Applied, st.Committed,
+			st.PendingProposals, st.PendingReads)
+	}
+	return text
+}
+
+// compare holds all members' states against each other, and each one's running hash against one made from scratch.
+func (r *Run) compare(when string) {
+	var first *statemachine.View
+	for _, s := range r.seats {
+		r.failFor(r.checks.durability.Recovered(uint64(s.peer.ID), s.now.member.Status().Committed))
+		v := s.now.member.AcquireView()
+		defer v.Release()
+		if v.StateHash() != v.ScanStateHash() {
+			r.fail(&Failure{Promise: "replica equality", Story: fmt.Sprintf("%s: the running hash of %s is not that of its state", when, s.name)})
+			return
+		}
+		if first == nil {
+			first = v
+			continue
+		}
+		if v.StateHash() != first.StateHash() || v.Revision() != first.Revision() {
+			r.fail(&Failure{Promise: "replica equality", Story: fmt.Sprintf("%s: %s has revision %d and hash %x, %s has %d and %x", when,
+				r.seats[0].name, first.Revision(), first.StateHash(), s.name, v.Revision(), v.StateHash())})
+			return
+		}
+		a, _, errA := first.HashKV(0)
+		b, _, errB := v.HashKV(0)
+		if a != b || errA != nil || errB != nil {
+			r.fail(&Failure{Promise: "replica equality", Story: fmt.Sprintf("%s: HashKV of %s is %x (%v), of %s %x (%v)", when,
+				r.seats[0].name, a, errA, s.name, b, errB)})
+			return
+		}
+	}
+}

@@ -1,0 +1,190 @@
+// Package sim runs a whole cluster in a simulated world: members as production has them, clients, faults, and checks of every
+// promise. One seed picks the set-up and everything that happens; the same seed gives the same run to the byte, on every platform.
+//
+// It wires and decides when; what a fault does to a host is package world's business, and what is right package
+// linearizability's.
+//
+// Concurrency: a run takes place on the caller's goroutine. It replaces crypto/rand.Reader while it lasts, as raft draws election
+// timeouts from there, so there can be only one run at a time in a process; parallel runs are processes.
+package sim
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/sim/world"
+)
+
+// Options say what to run.
+type Options struct {
+	Seed uint64
+	// Trace, if not nil, gets a line for each event (see world.Tracer).
+	Trace io.Writer
+	// Story asks for a readable account of the run; it costs a lot.
+	Story bool
+}
+
+// Run is one run.
+type Run struct {
+	setup   Setup
+	world   *world.World
+	seats   []*seat
+	clients []*client
+	faults  []*fault
+	checks  *checks
+	story   story
+	counts  Counts
+
+	history linearizability.History
+	groups  []string // of each operation in the history
+	stamps  uint64
+
+	healed  bool // trouble is over
+	quiet   bool // clients make no more requests
+	failure *Failure
+}
+
+// Failure says which promise was broken, and how.
+type Failure struct {
+	Promise string
+	Story   string
+	Ops     []int // indices of the operations in question, if any
+}
+
+// Counts tell what a run reached.
+type Counts struct {
+	Answered, Refused, Unknown uint64 // requests by outcome
+	Partitions, Stops, Failed  uint64
+	Leaders, Installed         uint64 // times a member became leader; snapshots taken over from another
+	Duplicates                 uint64 // batches that were in the log twice
+	Judged, Undecided          uint64 // requests that porcupine judged, or could not in time
+}
+
+// Result is what came of a run.
+type Result struct {
+	Seed        uint64
+	Fingerprint uint64
+	Members     int
+	Simulated   time.Duration
+	Events      uint64
+	Ops         int
+	World       world.Counts
+	Counts      Counts
+	Failure     *Failure
+	// Story is the account of the run, if it was asked for.
+	Story string
+	// Picture draws the history that porcupine found wrong; nil if there is none.
+	Picture func(io.Writer) error
+}
+
+// Simulate runs one seed.
+func Simulate(o Options) Result {
+	reader := rand.Reader
+	defer func() { rand.Reader = reader }()
+	var tracer *world.Tracer
+	if o.Trace != nil {
+		tracer = world.NewTracer(o.Trace)
+	}
+	r := &Run{setup: pickSetup(o.Seed), world: world.New(o.Seed, tracer)}
+	rand.Reader = r.world.Stream("raft")
+	r.story = story{telling: o.Story, world: r.world, tracer: tracer}
+	r.checks = newChecks(r)
+	r.guarded(r.live)
+	fingerprint := r.world.Fingerprint()
+	if r.failure == nil {
+		r.guarded(r.checks.judge)
+	}
+	if tracer != nil {
+		if err := tracer.Flush(); err != nil {
+			r.fail(&Failure{Promise: "trace", Story: "the trace can't be written: " + err.Error()})
+		}
+	}
+	return Result{Seed: o.Seed, Fingerprint: fingerprint, Members: len(r.seats), Simulated: r.world.Now(), Events: r.world.Count(),
+		Ops: len(r.history), World: r.world.Counts, Counts: r.counts, Failure: r.failure, Story: r.account(), Picture: r.checks.picture}
+}
+
+// guarded turns a panic into a failure of the run: a member that panics has a bug.
+func (r *Run) guarded(fn func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.failure = nil
+			r.fail(&Failure{Promise: "no panic", Story: fmt.Sprintf("panic: %v\n%s", p, debug.Stack())})
+		}
+	}()
+	fn()
+}
+
+// fail ends the run: the first failure counts.
+func (r *Run) fail(f *Failure) {
+	if r.failure == nil {
+		r.failure = f
+		r.story.say("FAILURE of %s", f.Promise)
+	}
+}
+
+func (r *Run) failFor(v *linearizability.Violation) {
+	if v != nil {
+		r.fail(&Failure{Promise: v.Promise, Story: v.Story, Ops: v.Ops})
+	}
+}
+
+// stamp numbers calls and returns, in the order in which they happen.
+func (r *Run) stamp() uint64 {
+	r.stamps++
+	return r.stamps
+}
+
+// live is the course of a run: trouble, recovery, and once more from what the disks hold alone.
+func (r *Run) live() {
+	r.addSeats()
+	for _, s := range r.seats {
+		s := s
+		r.faultAfter(s.boots.Duration(0, time.Second), func() { s.boot(false) })
+	}
+	for range r.setup.Clients {
+		r.addClient().think()
+	}
+	r.crashes()
+	r.blackouts()
+	r.restarts()
+	r.pauses()
+	r.partitions()
+	r.storms()
+	r.slowDisks()
+	r.badDisks()
+	r.advance(r.setup.Trouble, nil)
+	r.heal()
+	r.recovers("after the faults end")
+	r.story.say("power is lost everywhere at once")
+	for _, s := range r.seats {
+		s.crash(true)
+		s.bootSoon()
+	}
+	r.recovers("after a loss of power of all members")
+}
+
+// advance lets the world go on until a time, or until a condition holds or the run has failed. It says whether the condition came
+// to hold.
+func (r *Run) advance(until time.Duration, cond func() bool) bool {
+	for r.failure == nil {
+		if cond != nil && cond() {
+			return true
+		}
+		if r.world.Count() > eventsMost {
+			r.fail(&Failure{Promise: "liveness", Story: fmt.Sprintf("more than %d events in %v: the members keep each other busy",
+				uint64(eventsMost), r.world.Now())})
+			return false
+		}
+		if !r.world.Step(until) {
+			return false
+		}
+	}
+	return false
+}
+
+// eventsMost bounds a run; the longest have some hundred thousand.
+const eventsMost = 10_000_000

@@ -1,0 +1,117 @@
+package sim
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/sim/prng"
+	"github.com/detcd/detcd/sim/workload"
+	"github.com/detcd/detcd/sim/world"
+)
+
+// Setup is all that a seed picks before anything happens.
+type Setup struct {
+	Seed    uint64
+	Members int
+	// Drift is how many microseconds a second each member's clock gains.
+	Drift []int64
+	// Node is every member's configuration, except for who it is.
+	Node node.Config
+
+	Clients  int
+	Patience time.Duration // how long a client waits for an answer
+	Think    time.Duration // mean time between an answer and the next request of a client
+	OpsMost  int           // requests of all clients together: a history can be judged only if it has an end
+	Mix      workload.Mix
+	// ClientLoss is how many in 1,000 requests, and answers, are lost between clients and members while there is trouble.
+	ClientLoss int
+
+	// Trouble is the time in which things break; all is mended after it.
+	Trouble time.Duration
+	Fair    world.Weather
+	Faults  FaultRates
+	// DiskLeast and DiskMost bound the time that a write of the log waits for the disk.
+	DiskLeast, DiskMost time.Duration
+}
+
+// FaultRates are the mean times between faults of each kind; zero: never in this run.
+type FaultRates struct {
+	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk time.Duration
+}
+
+// pickSetup draws a set-up. Every rate is off in some seeds: a fault can hide what another would show.
+func pickSetup(seed uint64) Setup {
+	s := prng.New(seed, "setup")
+	c := Setup{Seed: seed}
+	c.Members = []int{1, 3, 5}[s.Weighted([]int{1, 7, 2})]
+	for range c.Members {
+		c.Drift = append(c.Drift, s.Between(-30_000, 30_000))
+	}
+	c.Node = pickNode(s)
+	c.Clients = 2 + s.Intn(5)
+	c.Patience = s.Duration(500*time.Millisecond, 8*time.Second)
+	c.ClientLoss = s.Intn(30)
+	c.OpsMost = 250 + s.Intn(500)
+	c.Mix = workload.PickMix(s)
+	c.Trouble = s.Duration(40*time.Second, 120*time.Second)
+	// So that requests come as long as there is trouble.
+	c.Think = max(10*time.Millisecond, c.Trouble*time.Duration(c.Clients)/time.Duration(c.OpsMost)-c.Node.TickInterval)
+	c.Fair = world.Weather{DelayLeast: 100 * time.Microsecond, DelayMost: s.Duration(300*time.Microsecond, 20*time.Millisecond),
+		Tail: 5, DelayTail: 100 * time.Millisecond, BulkBytesPerSecond: 10 << 20}
+	if s.Permille(500) {
+		c.Fair.Loss, c.Fair.Repeat, c.Fair.Reorder = s.Intn(20), s.Intn(20), s.Intn(100)
+	}
+	c.DiskLeast = s.Duration(20*time.Microsecond, time.Millisecond)
+	c.DiskMost = c.DiskLeast + s.Duration(0, 8*time.Millisecond)
+	rate := func(chance int, least, most time.Duration) time.Duration {
+		d := s.Duration(least, most)
+		if !s.Permille(chance) {
+			return 0
+		}
+		return d
+	}
+	c.Faults = FaultRates{
+		Crash:     rate(850, 4*time.Second, 30*time.Second),
+		Blackout:  rate(350, 20*time.Second, 60*time.Second),
+		Restart:   rate(400, 10*time.Second, 60*time.Second),
+		Pause:     rate(500, 5*time.Second, 40*time.Second),
+		Partition: rate(750, 5*time.Second, 30*time.Second),
+		Storm:     rate(500, 10*time.Second, 40*time.Second),
+		SlowDisk:  rate(400, 10*time.Second, 60*time.Second),
+		BadDisk:   rate(250, 15*time.Second, 60*time.Second),
+	}
+	return c
+}
+
+// pickNode draws bounds far below those of production, so that a short run reaches them: rotation of the log, snapshots, members too
+// far behind for the log, full queues.
+func pickNode(s *prng.Source) node.Config {
+	return node.Config{
+		TickInterval:    s.Duration(50*time.Millisecond, 100*time.Millisecond),
+		ElectionTicks:   5 + s.Intn(8),
+		DisablePreVote:  s.Permille(150),
+		SegmentBytes:    s.Between(8<<10, 128<<10),
+		SnapshotBytes:   s.Between(16<<10, 256<<10),
+		SnapshotEntries: []uint64{0, 20, 100, 300}[s.Weighted([]int{2, 2, 4, 2})],
+		CatchUpEntries:  []uint64{5, 50, 5000}[s.Weighted([]int{4, 4, 2})],
+		ChunkBytes:      int(s.Between(256, 16<<10)),
+		RequestTimeout:  s.Duration(2*time.Second, 7*time.Second),
+	}
+}
+
+const clusterToken = "detcd-simulation"
+
+// bootstrap lists the members that a run begins with.
+func (c *Setup) bootstrap() (peers []node.Peer, cluster uint64) {
+	var ids []port.MemberID
+	for i := range c.Members {
+		name := "m" + strconv.Itoa(i)
+		urls := []string{"http://" + name + ".simulated:2380"}
+		id := node.MemberIDFor(urls, clusterToken)
+		ids = append(ids, id)
+		peers = append(peers, node.Peer{ID: id, Name: name, PeerURLs: urls})
+	}
+	return peers, node.ClusterIDFor(ids)
+}

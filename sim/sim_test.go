@@ -1,0 +1,134 @@
+package sim_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/detcd/detcd/sim"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "run this seed only, and print its line")
+	traceFlag = flag.String("trace", "", "with -seed: write a line for each event to this file")
+)
+
+// TestMain runs one seed and prints one line if -seed is given, else the tests.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "seed" })
+	if !given {
+		os.Exit(m.Run())
+	}
+	if err := runOne(*seedFlag, *traceFlag); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+func runOne(seed uint64, trace string) error {
+	o := sim.Options{Seed: seed}
+	var file *os.File
+	if trace != "" {
+		var err error
+		if file, err = os.Create(trace); err != nil {
+			return err
+		}
+		o.Trace = file
+	}
+	r := sim.Simulate(o)
+	if file != nil {
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	fmt.Println(r.Line())
+	if r.Failure == nil {
+		return nil
+	}
+	return fmt.Errorf("%s", sim.Explain(r, inDir(os.TempDir())))
+}
+
+func inDir(dir string) func(string) (string, io.WriteCloser, error) {
+	return func(name string) (string, io.WriteCloser, error) {
+		path := filepath.Join(dir, name)
+		f, err := os.Create(path)
+		return path, f, err
+	}
+}
+
+// seeds are what every change is held against. They reach every fault; TestSimulate_SeedsReachEverything holds that.
+var seeds = func() (s []uint64) {
+	for i := uint64(1); i <= 20; i++ {
+		s = append(s, i)
+	}
+	return s
+}()
+
+func TestSimulate_SeedsKeepAllPromisesAndReachEverything(t *testing.T) {
+	var sum sim.Totals
+	for _, seed := range seeds {
+		r := sim.Simulate(sim.Options{Seed: seed})
+		t.Log(r.Line())
+		if r.Failure != nil {
+			t.Error(sim.Explain(r, inDir(t.ArtifactDir())))
+		}
+		sum.Add(r)
+	}
+	for _, want := range []struct {
+		what string
+		n    uint64
+	}{
+		{"crashes", sum.World.Crashes}, {"losses of power", sum.World.PowerLosses}, {"pauses", sum.World.Pauses},
+		{"crashes in the middle of disk work", sum.World.CrashedInDiskWork}, {"torn writes", sum.World.TornWrites},
+		{"lost writes", sum.World.LostWrites}, {"undone names", sum.World.UndoneNames}, {"full disks", sum.World.DiskFull},
+		{"failed syncs", sum.World.FailedSyncs}, {"lost messages", sum.World.Lost}, {"repeated messages", sum.World.Repeated},
+		{"partitions", sum.Counts.Partitions}, {"graceful stops", sum.Counts.Stops}, {"snapshots installed", sum.Counts.Installed},
+		{"changes of leader", sum.Counts.Leaders}, {"unknown outcomes", sum.Counts.Unknown}, {"refused requests", sum.Counts.Refused},
+		{"requests judged", sum.Counts.Judged},
+	} {
+		if want.n == 0 {
+			t.Errorf("no seed had any %s: a part of the simulator has stopped doing its work", want.what)
+		}
+	}
+}
+
+func TestSimulate_OneSeedGivesOneTrace(t *testing.T) {
+	for _, seed := range []uint64{3, 11} {
+		var one, two bytes.Buffer
+		a := sim.Simulate(sim.Options{Seed: seed, Trace: &one})
+		b := sim.Simulate(sim.Options{Seed: seed, Trace: &two})
+		quiet := sim.Simulate(sim.Options{Seed: seed})
+		if a.Fingerprint != b.Fingerprint || a.Fingerprint != quiet.Fingerprint {
+			t.Errorf("seed %d has fingerprints %016x, %016x and, without a trace, %016x", seed, a.Fingerprint, b.Fingerprint, quiet.Fingerprint)
+		}
+		if at, x, y, err := sim.FirstDifference(&one, &two); err != nil || at != 0 {
+			t.Errorf("seed %d: the traces part in line %d (%v):\n%s\n%s", seed, at, err, x, y)
+		}
+	}
+}
+
+// A story is told on a second run of a seed: it must be the same run.
+func TestSimulate_TellingAStoryChangesNothing(t *testing.T) {
+	a, b := sim.Simulate(sim.Options{Seed: 5}), sim.Simulate(sim.Options{Seed: 5, Story: true})
+	if a.Fingerprint != b.Fingerprint || b.Story == "" {
+		t.Fatalf("with and without a story: fingerprints %016x and %016x, %d bytes told", a.Fingerprint, b.Fingerprint, len(b.Story))
+	}
+}
+
+func TestFirstDifference_FindsTheFirstLineThatDiffers(t *testing.T) {
+	a := "1 10 timer 1 0 0 aa\n# said\n2 11 timer 1 0 0 bb\n3 12 timer 1 0 0 cc\n"
+	b := "1 10 timer 1 0 0 aa\n2 11 timer 1 0 0 bc\n3 12 timer 1 0 0 cd\n"
+	at, x, y, err := sim.FirstDifference(bytes.NewBufferString(a), bytes.NewBufferString(b))
+	if err != nil || at != 2 || x != "2 11 timer 1 0 0 bb" || y != "2 11 timer 1 0 0 bc" {
+		t.Fatalf("got %d, %q, %q, %v", at, x, y, err)
+	}
+	if at, x, y, _ = sim.FirstDifference(bytes.NewBufferString(a), bytes.NewBufferString(a[:20])); at != 2 || y != "" || x == "" {
+		t.Fatalf("where one ends early: got %d, %q, %q", at, x, y)
+	}
+}

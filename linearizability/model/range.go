@@ -2,9 +2,9 @@ package model
 
 import (
 	"bytes"
-	"cmp"
 	"math"
 	"slices"
+	"sort"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -81,31 +81,39 @@ func between(n, minimum, maximum int64) bool {
 	return (minimum == 0 || n >= minimum) && (maximum == 0 || n <= maximum)
 }
 
-// sorted orders versions, which come in key order, as the request says. Equal
-// ones stay in key order, ascending or descending: etcd's own order of equal
-// ones is the same for up to 12 keys, and beyond that an accident of its sort.
+// sorted orders versions, which come in key order, as the request says. It sorts
+// with sort.Sort, by the one target only, because etcd does: among equal ones its
+// order is that sort's, which is part of the answer.
 func sorted(versions []*version, r *pb.RangeRequest) []*version {
-	var compare func(a, b *version) int
+	by := &byTarget{versions: slices.Clone(versions)}
 	switch r.GetSortTarget() {
 	case pb.RangeRequest_VERSION:
-		compare = func(a, b *version) int { return cmp.Compare(a.number, b.number) }
+		by.less = func(a, b *version) bool { return a.number < b.number }
 	case pb.RangeRequest_CREATE:
-		compare = func(a, b *version) int { return cmp.Compare(a.created, b.created) }
+		by.less = func(a, b *version) bool { return a.created < b.created }
 	case pb.RangeRequest_MOD:
-		compare = func(a, b *version) int { return cmp.Compare(a.changed, b.changed) }
+		by.less = func(a, b *version) bool { return a.changed < b.changed }
 	case pb.RangeRequest_VALUE:
-		compare = func(a, b *version) int { return bytes.Compare(a.value, b.value) }
+		by.less = func(a, b *version) bool { return bytes.Compare(a.value, b.value) < 0 }
 	default:
-		compare = compareKeys
+		by.less = func(a, b *version) bool { return a.key < b.key }
 	}
-	order := compare
 	if r.GetSortOrder() == pb.RangeRequest_DESCEND {
-		order = func(a, b *version) int { return compare(b, a) }
+		sort.Sort(sort.Reverse(by))
+	} else {
+		sort.Sort(by)
 	}
-	versions = slices.Clone(versions)
-	slices.SortStableFunc(versions, order)
-	return versions
+	return by.versions
 }
+
+type byTarget struct {
+	versions []*version
+	less     func(a, b *version) bool
+}
+
+func (s *byTarget) Len() int           { return len(s.versions) }
+func (s *byTarget) Less(i, j int) bool { return s.less(s.versions[i], s.versions[j]) }
+func (s *byTarget) Swap(i, j int)      { s.versions[i], s.versions[j] = s.versions[j], s.versions[i] }
 
 // shown is what a range shows of a version. With keys_only etcd answers from
 // its index of keys, which knows no leases, unless it had to read the values to

@@ -191,7 +191,9 @@ func drawn(t *rapid.T) ([]Applied, History) {
 		case 2:
 			request = &pb.DeleteRangeRequest{Key: k, PrevKv: true}
 		case 3:
-			request = &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("z"), Limit: rapid.Int64Range(0, 2).Draw(t, "limit")}
+			request = &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("z"), Limit: rapid.Int64Range(0, 2).Draw(t, "limit"),
+				KeysOnly: rapid.Bool().Draw(t, "keys only"), SortOrder: pb.RangeRequest_SortOrder(rapid.IntRange(0, 2).Draw(t, "order")),
+				SortTarget: pb.RangeRequest_SortTarget(rapid.IntRange(0, 4).Draw(t, "target"))}
 		case 4:
 			request = &pb.RangeRequest{Key: k}
 		default:

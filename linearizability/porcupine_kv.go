@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -120,7 +121,7 @@ func put(k keys, r *pb.PutRequest, resp *pb.PutResponse) (keys, bool) {
 		}
 	}
 	if resp != nil && r.GetPrevKv() {
-		if exists != (resp.GetPrevKv() != nil) || exists && !shows(k[at], resp.GetPrevKv(), false) {
+		if exists != (resp.GetPrevKv() != nil) || exists && !shows(k[at], resp.GetPrevKv()) {
 			return nil, false
 		}
 	}
@@ -139,7 +140,7 @@ func deleteRange(k keys, r *pb.DeleteRangeRequest, resp *pb.DeleteRangeResponse)
 		if resp.GetDeleted() != int64(len(gone)) {
 			return nil, false
 		}
-		if r.GetPrevKv() && !showAll(gone, resp.GetPrevKvs(), false) {
+		if r.GetPrevKv() && !showAll(gone, resp.GetPrevKvs()) {
 			return nil, false
 		}
 	}
@@ -164,47 +165,84 @@ func explainsRange(k keys, r *pb.RangeRequest, resp *pb.RangeResponse) bool {
 	if r.GetCountOnly() {
 		return len(resp.GetKvs()) == 0
 	}
-	byRevision := r.GetSortTarget() == pb.RangeRequest_CREATE || r.GetSortTarget() == pb.RangeRequest_MOD
 	limited := r.GetLimit() > 0 && r.GetLimit() < int64(len(in))
 	if resp.GetMore() != limited {
 		return false
 	}
-	if byRevision {
-		return limited && int64(len(resp.GetKvs())) == r.GetLimit() || !limited && showAll(in, byKey(resp.GetKvs()), r.GetKeysOnly())
+	if limited && (r.GetSortOrder() == pb.RangeRequest_NONE || r.GetSortTarget() == pb.RangeRequest_KEY && r.GetSortOrder() == pb.RangeRequest_ASCEND) {
+		in = in[:r.GetLimit()+1] // without an order, etcd limits first and sorts what is left, with the one that tells it of more
 	}
-	order(in, r)
+	if r.GetSortTarget() == pb.RangeRequest_CREATE || r.GetSortTarget() == pb.RangeRequest_MOD {
+		return limited && int64(len(resp.GetKvs())) == r.GetLimit() && showSome(seen(in, r), byKey(resp.GetKvs())) ||
+			!limited && showAll(seen(in, r), byKey(resp.GetKvs()))
+	}
+	in = order(in, r)
 	if limited {
 		in = in[:r.GetLimit()]
 	}
-	return showAll(in, resp.GetKvs(), r.GetKeysOnly())
+	return showAll(seen(in, r), resp.GetKvs())
 }
 
 func byKey(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {
 	return slices.SortedFunc(slices.Values(kvs), func(a, b *mvccpb.KeyValue) int { return bytes.Compare(a.GetKey(), b.GetKey()) })
 }
 
-// order sorts as etcd does: a target other than the key means ascending unless it is said otherwise, and equals stay in key order.
-func order(in keys, r *pb.RangeRequest) {
-	compare := func(a, b key) int { return bytes.Compare(a.name, b.name) }
+// order sorts as etcd does, with sort.Sort by the target alone: a target other than the key means ascending unless it is said otherwise.
+func order(in keys, r *pb.RangeRequest) keys {
+	by := byTarget{slices.Clone(in), func(a, b key) int { return bytes.Compare(a.name, b.name) }}
 	switch r.GetSortTarget() {
 	case pb.RangeRequest_VERSION:
-		compare = func(a, b key) int { return cmp.Compare(a.version, b.version) }
+		by.compare = func(a, b key) int { return cmp.Compare(a.version, b.version) }
 	case pb.RangeRequest_VALUE:
-		compare = func(a, b key) int { return bytes.Compare(a.value, b.value) }
+		by.compare = func(a, b key) int { return bytes.Compare(a.value, b.value) }
 	}
 	if r.GetSortOrder() == pb.RangeRequest_DESCEND {
-		ascending := compare
-		compare = func(a, b key) int { return ascending(b, a) }
+		sort.Sort(sort.Reverse(by))
+	} else {
+		sort.Sort(by)
 	}
-	slices.SortStableFunc(in, compare)
+	return by.keys
 }
 
-func showAll(in keys, kvs []*mvccpb.KeyValue, keysOnly bool) bool {
-	return slices.EqualFunc(in, kvs, func(one key, kv *mvccpb.KeyValue) bool { return shows(one, kv, keysOnly) })
+type byTarget struct {
+	keys
+	compare func(a, b key) int
 }
 
-func shows(one key, kv *mvccpb.KeyValue, keysOnly bool) bool {
-	return bytes.Equal(one.name, kv.GetKey()) && (keysOnly || bytes.Equal(one.value, kv.GetValue())) &&
+func (s byTarget) Len() int           { return len(s.keys) }
+func (s byTarget) Less(i, j int) bool { return s.compare(s.keys[i], s.keys[j]) < 0 }
+func (s byTarget) Swap(i, j int)      { s.keys[i], s.keys[j] = s.keys[j], s.keys[i] }
+
+// seen is what a range lets one see of keys. With keys_only that is no values, and no leases unless it sorted by value.
+func seen(in keys, r *pb.RangeRequest) keys {
+	if !r.GetKeysOnly() {
+		return in
+	}
+	in = slices.Clone(in)
+	for i := range in {
+		in[i].value = nil
+		if r.GetSortTarget() != pb.RangeRequest_VALUE {
+			in[i].lease = 0
+		}
+	}
+	return in
+}
+
+// showAll says whether kvs are exactly these keys.
+func showAll(in keys, kvs []*mvccpb.KeyValue) bool { return slices.EqualFunc(in, kvs, shows) }
+
+// showSome says whether kvs are some of these keys, each once; both are in key order.
+func showSome(in keys, kvs []*mvccpb.KeyValue) bool {
+	for _, one := range in {
+		if len(kvs) > 0 && shows(one, kvs[0]) {
+			kvs = kvs[1:]
+		}
+	}
+	return len(kvs) == 0
+}
+
+func shows(one key, kv *mvccpb.KeyValue) bool {
+	return bytes.Equal(one.name, kv.GetKey()) && bytes.Equal(one.value, kv.GetValue()) &&
 		one.version == kv.GetVersion() && one.lease == kv.GetLease()
 }
 

@@ -86,7 +86,7 @@ func step(k keys, o *Operation, output any) []keys {
 		}
 	case *pb.PutRequest:
 		resp, _ := output.(*pb.PutResponse)
-		if to, ok := put(k, r, resp); ok {
+		if to, ok := put(k, k, r, resp); ok {
 			next = []keys{to}
 		}
 	case *pb.DeleteRangeRequest:
@@ -104,11 +104,13 @@ func step(k keys, o *Operation, output any) []keys {
 	return next
 }
 
-func put(k keys, r *pb.PutRequest, resp *pb.PutResponse) (keys, bool) {
-	at, exists := k.find(r.GetKey())
-	if !exists && (r.GetIgnoreValue() || r.GetIgnoreLease()) {
+// put writes one key to k. Whether there is a value or lease to keep is decided before a transaction begins; one that has deleted the
+// key since then keeps nothing.
+func put(before, k keys, r *pb.PutRequest, resp *pb.PutResponse) (keys, bool) {
+	if _, there := before.find(r.GetKey()); !there && (r.GetIgnoreValue() || r.GetIgnoreLease()) {
 		return nil, false
 	}
+	at, exists := k.find(r.GetKey())
 	one := key{name: r.GetKey(), value: r.GetValue(), version: 1, lease: r.GetLease()}
 	if exists {
 		old := k[at]
@@ -286,7 +288,7 @@ func txnOp(before, k keys, op *pb.RequestOp, answer *pb.ResponseOp) []keys {
 			return []keys{k}
 		}
 	case op.GetRequestPut() != nil:
-		if to, ok := put(k, op.GetRequestPut(), answer.GetResponsePut()); ok {
+		if to, ok := put(before, k, op.GetRequestPut(), answer.GetResponsePut()); ok {
 			return []keys{to}
 		}
 	case op.GetRequestDeleteRange() != nil:

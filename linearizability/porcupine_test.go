@@ -1,0 +1,80 @@
+package linearizability_test
+
+import (
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	. "github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/model"
+)
+
+// replay carries requests out one after the other and returns what a right cluster would answer.
+func replay(t testing.TB, requests ...proto.Message) (log []Applied, h History) {
+	t.Helper()
+	state := model.New()
+	for i, request := range requests {
+		o := Operation{Client: 1, Call: uint64(2*i + 1), Return: uint64(2*i + 2), Request: request, Outcome: Answered, Index: uint64(len(log) + 3)}
+		in := &pb.InternalRaftRequest{}
+		switch r := request.(type) {
+		case *pb.PutRequest:
+			in.Put = r
+		case *pb.DeleteRangeRequest:
+			in.DeleteRange = r
+		case *pb.TxnRequest:
+			in.Txn = r
+		case *pb.LeaseGrantRequest:
+			in.LeaseGrant = r
+		case *pb.RangeRequest:
+			in.Range = r
+		}
+		var err error
+		if o.Response, err = state.Apply(in); err != nil {
+			t.Fatal(err)
+		}
+		if in.Range == nil {
+			o.Index = uint64(len(log) + 4)
+			log = append(log, Applied{Index: o.Index, Request: in})
+		}
+		h = append(h, o)
+	}
+	return log, h
+}
+
+func TestPorcupineKnowsEtcdsOddAnswers(t *testing.T) {
+	put := func(key string) *pb.PutRequest { return &pb.PutRequest{Key: []byte(key), Value: []byte("v")} }
+	all := func(r *pb.RangeRequest) *pb.RangeRequest {
+		r.Key, r.RangeEnd = []byte{0}, []byte{0}
+		return r
+	}
+	for _, c := range []struct {
+		name     string
+		requests []proto.Message
+	}{
+		{"a limit comes before a sort without an order", []proto.Message{put("a"), put("a"), put("a"), put("b"), put("b"), put("c"),
+			all(&pb.RangeRequest{SortTarget: pb.RangeRequest_VERSION, Limit: 1}),
+			all(&pb.RangeRequest{SortTarget: pb.RangeRequest_MOD, Limit: 1})}},
+		{"a limit comes after a sort with one", []proto.Message{put("a"), put("a"), put("a"), put("b"), put("b"), put("c"),
+			all(&pb.RangeRequest{SortTarget: pb.RangeRequest_VERSION, SortOrder: pb.RangeRequest_ASCEND, Limit: 1}),
+			all(&pb.RangeRequest{SortTarget: pb.RangeRequest_CREATE, SortOrder: pb.RangeRequest_DESCEND, Limit: 2})}},
+		{"keys alone show leases only where values are sorted", []proto.Message{&pb.LeaseGrantRequest{ID: 7, TTL: 9},
+			&pb.PutRequest{Key: []byte("a"), Value: []byte("v"), Lease: 7},
+			all(&pb.RangeRequest{KeysOnly: true}), all(&pb.RangeRequest{KeysOnly: true, SortTarget: pb.RangeRequest_VALUE})}},
+		{"a txn deletes the key whose value it keeps", []proto.Message{put("a"), &pb.TxnRequest{Success: []*pb.RequestOp{
+			{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}}},
+			{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("a"), IgnoreValue: true}}},
+		}}, all(&pb.RangeRequest{})}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			log, h := replay(t, c.requests...)
+			if v := CheckWitness(log, h); v != nil {
+				t.Errorf("the witness: %v", v)
+			}
+			if _, v := CheckPorcupine(h, onePart, 10*time.Second); v != nil {
+				t.Errorf("porcupine: %v", v)
+			}
+		})
+	}
+}

@@ -1,0 +1,339 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A script is a text file that reads as a story: commands, and below each what it answered.
+//
+//	# a remark
+//	$ etcdctl put foo bar
+//	OK
+//	$ etcdctl txn
+//	< value("foo") = "bar"          (standard input, a line each)
+//	SUCCESS
+//	$ POST /v3/kv/range {"key":"Zm9v"}
+//	200 application/json
+//	{"header":{...}}
+//
+// Commands: etcdctl with its arguments ('single' and "double" quotes as in a shell), GET, HEAD, POST and OPTIONS with a path and a body,
+// and "sorted" before a command whose lines come in any order. $ALL stands for the client URLs of all members; $0, $1... for one.
+// Lines on standard error begin with "! ", an exit code other than 0 is the last line, [exit N].
+type script struct {
+	t       *testing.T
+	cluster *cluster
+	// variable is what differs from run to run, and what is written in its place.
+	variable *strings.Replacer
+	patterns []pattern
+}
+
+type pattern struct {
+	expr *regexp.Regexp
+	with string
+}
+
+// patterns of what differs from run to run, or between servers that are equally right.
+var (
+	always = []pattern{
+		{regexp.MustCompile(`took = [0-9.]+[a-zµ]+`), "took = TIME"},
+		{regexp.MustCompile(`"took":"[0-9.]+[a-zµ]+"`), `"took":"TIME"`},
+		{regexp.MustCompile(`"(raftIndex|raftAppliedIndex|dbSize|dbSizeInUse|raftUsedBytes)":("?)\d+("?)`), `"$1":${2}N$3`},
+		// endpoint status, simple form: sizes and raft indexes
+		{regexp.MustCompile(`, \d[\d.]* [kMG]?B, \d[\d.]* [kMG]?B, -?\d+%, (.*), \d+, \d+, `), ", N, N, N, $1, N, N, "},
+	}
+	// With several members elections may need more than one round.
+	severalMembers = append(slices.Clip(always),
+		pattern{regexp.MustCompile(`"(raft_term|raftTerm)":("?)\d+("?)`), `"$1":${2}TERM$3`},
+		pattern{regexp.MustCompile(`"RaftTerm" : \d+`), `"RaftTerm" : TERM`},
+		pattern{regexp.MustCompile(`"leader":("?)(MEMBER\d)("?)`), `"leader":${1}LEADER$3`},
+	)
+	// variableColumns of etcdctl's tables.
+	variableColumns = []string{"RAFT INDEX", "RAFT APPLIED INDEX", "DB SIZE", "IN USE", "PERCENTAGE NOT IN USE", "TOOK"}
+	electionColumns = []string{"RAFT TERM", "IS LEADER"}
+)
+
+// runScript runs testdata/name and compares the answers, or writes them anew.
+func runScript(t *testing.T, c *cluster, name string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{t: t, cluster: c, patterns: always}
+	if len(c.members) > 1 {
+		s.patterns = severalMembers
+	}
+	s.learnVariables()
+	var got strings.Builder
+	lines := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
+	type difference struct{ command, got, want string }
+	var differences []difference
+	for i := 0; i < len(lines); {
+		line := lines[i]
+		i++
+		if strings.HasPrefix(line, "#") && i > 1 && !strings.HasPrefix(lines[i-2], "#") {
+			got.WriteString("\n")
+		}
+		got.WriteString(line + "\n")
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		if !isCommand {
+			if !strings.HasPrefix(line, "#") {
+				t.Fatalf("%s:%d: neither a remark nor a command: %q", path, i, line)
+			}
+			continue
+		}
+		var stdin strings.Builder
+		for i < len(lines) && strings.HasPrefix(lines[i], "<") {
+			got.WriteString(lines[i] + "\n")
+			stdin.WriteString(strings.TrimPrefix(strings.TrimPrefix(lines[i], "<"), " ") + "\n")
+			i++
+		}
+		first := i
+		for i < len(lines) && !strings.HasPrefix(lines[i], "$ ") && !strings.HasPrefix(lines[i], "#") {
+			i++
+		}
+		last := i
+		if last > first && last < len(lines) && strings.HasPrefix(lines[last], "#") {
+			last-- // the empty line before a remark belongs to it
+		}
+		wantAnswer := ""
+		if last > first {
+			wantAnswer = strings.Join(lines[first:last], "\n") + "\n"
+		}
+		answer := s.run(command, stdin.String())
+		got.WriteString(answer)
+		if answer != wantAnswer {
+			differences = append(differences, difference{line, answer, wantAnswer})
+		}
+	}
+	if *rewrite {
+		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for _, d := range differences {
+		t.Errorf("%s: %s\ngot:\n%swant (etcd's):\n%s", name, d.command, d.got, d.want)
+	}
+}
+
+// learnVariables asks the members for their ids.
+func (s *script) learnVariables() {
+	var pairs []string
+	for i, m := range s.cluster.members {
+		var status *clientv3.StatusResponse
+		// etcd's storage version follows the cluster's some seconds after the start.
+		eventually(s.t, m.name+" knows the storage version", func() (err error) {
+			if status, err = m.status(); err == nil && status.StorageVersion != "3.7.0" {
+				err = fmt.Errorf("storage version %q", status.StorageVersion)
+			}
+			return err
+		})
+		pairs = append(pairs, fmt.Sprintf("%x", status.Header.MemberId), fmt.Sprintf("MEMBER%d", i))
+		pairs = append(pairs, fmt.Sprint(status.Header.MemberId), fmt.Sprintf("MEMBER%d", i))
+		pairs = append(pairs, m.client, fmt.Sprintf("CLIENT%d", i), m.peer, fmt.Sprintf("PEER%d", i))
+		if i == 0 {
+			pairs = append(pairs, fmt.Sprintf("%x", status.Header.ClusterId), "CLUSTER", fmt.Sprint(status.Header.ClusterId), "CLUSTER")
+		}
+	}
+	s.variable = strings.NewReplacer(pairs...)
+}
+
+func (s *script) run(command, stdin string) string {
+	s.t.Helper()
+	command, isSorted := strings.CutPrefix(command, "sorted ")
+	for i, m := range s.cluster.members {
+		command = strings.ReplaceAll(command, fmt.Sprintf("$%d", i), m.client)
+	}
+	command = strings.ReplaceAll(command, "$ALL", strings.Join(endpoints(s.cluster.members), ","))
+	verb, rest, _ := strings.Cut(command, " ")
+	var answer string
+	switch verb {
+	case "etcdctl":
+		answer = s.etcdctl(rest, stdin)
+	case "GET", "HEAD", "POST", "OPTIONS":
+		path, body, _ := strings.Cut(rest, " ")
+		answer = s.http(verb, path, body)
+	default:
+		s.t.Fatalf("unknown command %q", command)
+	}
+	answer = s.normalise(answer)
+	if isSorted {
+		lines := strings.SplitAfter(answer, "\n")
+		slices.Sort(lines)
+		answer = strings.Join(lines, "")
+	}
+	return answer
+}
+
+func (s *script) etcdctl(arguments, stdin string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), etcdctlBinary, splitWords(s.t, arguments)...)
+	cmd.Env = os.Environ()
+	if !strings.Contains(arguments, "--endpoints") {
+		cmd.Env = append(cmd.Env, "ETCDCTL_ENDPOINTS="+s.cluster.members[0].client)
+	}
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	answer := endLine(out.String())
+	for line := range strings.Lines(endLine(errOut.String())) {
+		if strings.HasPrefix(line, `{"level":`) {
+			continue // the client library's log
+		}
+		answer += "! " + line
+	}
+	if err != nil {
+		answer += fmt.Sprintf("[exit %d]\n", cmd.ProcessState.ExitCode())
+	}
+	return answer
+}
+
+// http sends a request as curl does (its content type for -d included) to the first member.
+func (s *script) http(method, path, body string) string {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.cluster.members[0].client+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	client := http.Client{Timeout: 20 * time.Second}
+	answer, err := client.Do(request)
+	if err != nil {
+		return "no answer: " + err.Error() + "\n"
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return "half an answer: " + err.Error() + "\n"
+	}
+	head := fmt.Sprintf("%d %s", answer.StatusCode, answer.Header.Get("Content-Type"))
+	return strings.TrimSpace(head) + "\n" + endLine(s.json(answer.StatusCode, data))
+}
+
+// json takes out of a JSON body what the library that wrote it changes from build to build: the spaces. Of an error it leaves what etcd 3.7
+// writes, code and message: detcd adds what older clients read, which is checked here.
+func (s *script) json(status int, body []byte) string {
+	var failure struct {
+		Code     int    `json:"code"`
+		GRPCCode int    `json:"grpc_code"`
+		Message  string `json:"message"`
+		Error    string `json:"error"`
+	}
+	if status >= 400 && json.Unmarshal(body, &failure) == nil && failure.Code != 0 {
+		if !stockEtcd && (failure.Error != failure.Message || failure.GRPCCode != failure.Code) {
+			s.t.Errorf("an error body without error or grpc_code for older clients: %s", body)
+		}
+		return fmt.Sprintf("code %d: %s", failure.Code, strings.ReplaceAll(failure.Message, "\u00a0", " "))
+	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, body) != nil {
+		return string(body)
+	}
+	return compact.String()
+}
+
+// normalise replaces what differs from run to run.
+func (s *script) normalise(answer string) string {
+	answer = s.variable.Replace(answer)
+	for _, p := range s.patterns {
+		answer = p.expr.ReplaceAllString(answer, p.with)
+	}
+	if strings.HasPrefix(answer, "┌") || strings.HasPrefix(answer, "+-") {
+		answer = normaliseTable(answer, len(s.cluster.members) > 1)
+	}
+	return answer
+}
+
+// normaliseTable writes a table of etcdctl with one space around each cell, and N in the columns that differ from run to run.
+func normaliseTable(table string, several bool) string {
+	var out strings.Builder
+	var header []string
+	for line := range strings.Lines(table) {
+		line = strings.TrimSuffix(line, "\n")
+		separator := "│"
+		if strings.HasPrefix(line, "|") {
+			separator = "|"
+		} else if !strings.HasPrefix(line, separator) {
+			out.WriteString(regexp.MustCompile(`[─-]+`).ReplaceAllString(line, "-") + "\n")
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, separator), separator)
+		for i := range cells {
+			cells[i] = strings.Join(strings.Fields(cells[i]), " ")
+		}
+		if header == nil {
+			header = cells
+		} else {
+			for i := range cells {
+				if slices.Contains(variableColumns, header[i]) || several && slices.Contains(electionColumns, header[i]) {
+					cells[i] = "N"
+				}
+			}
+		}
+		out.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	return out.String()
+}
+
+func endLine(text string) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return text
+}
+
+// splitWords splits a command line at spaces, except within quotes.
+func splitWords(t *testing.T, line string) (words []string) {
+	t.Helper()
+	var word strings.Builder
+	inWord, quote := false, rune(0)
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, inWord = r, true
+		case quote == 0 && r == ' ':
+			if inWord {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			inWord = false
+		default:
+			word.WriteRune(r)
+			inWord = true
+		}
+	}
+	if quote != 0 {
+		t.Fatalf("no end of the quotes in %q", line)
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	return words
+}
+
+func TestEtcdctl_OneMember(t *testing.T) { runScript(t, startCluster(t, 1), "etcdctl-one.txt") }
+
+func TestEtcdctl_ThreeMembers(t *testing.T) { runScript(t, startCluster(t, 3), "etcdctl-three.txt") }
+
+func TestHTTP_JSON(t *testing.T) { runScript(t, startCluster(t, 1), "http.txt") }

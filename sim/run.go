@@ -78,7 +78,7 @@ type Result struct {
 	// Story is the account of the run, if it was asked for.
 	Story string
 	// Picture draws the history that porcupine found wrong; nil if there is none.
-	Picture func(io.Writer) error
+	Picture func(io.Writer) error `json:"-"`
 }
 
 // Simulate runs one seed.

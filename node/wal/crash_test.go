@@ -55,9 +55,9 @@ func survive(t failer, seed uint64, crashAt, sample int) bool {
 }
 
 func TestCrash_AtEveryOperation(t *testing.T) {
-	scripts, samples := uint64(6), 6
+	scripts, samples := uint64(4), 4
 	if testing.Short() {
-		scripts, samples = 2, 3
+		scripts, samples = 1, 2
 	}
 	for seed := range scripts {
 		crashAt := 1

@@ -202,7 +202,7 @@ func (p *replay) apply(s *segment, rec *record) (broken string) {
 			return broken
 		}
 		p.drop(m.Index, rec.sub&subReset != 0)
-		p.sinceMark = 0
+		p.sinceMark = recordBytes(len(b))
 	case kindHardState:
 		return p.state.setHard(order.Uint64(b), order.Uint64(b[8:]), order.Uint64(b[16:]))
 	case kindStart:

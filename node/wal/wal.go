@@ -248,8 +248,8 @@ func (l *Log) Close() error {
 // BytesWritten counts the bytes made durable since Open. Any goroutine may call it.
 func (l *Log) BytesWritten() int64 { return l.written.Load() }
 
-// BytesSinceSnapshot is the size in bytes of all records after the newest snapshot mark, those before the last restart
-// included: what a replay would read. Any goroutine may call it.
+// BytesSinceSnapshot is the size in bytes of all records from the newest snapshot mark's on (of all there are, without a mark), those
+// before the last restart included: about what a replay would have to apply. Any goroutine may call it.
 func (l *Log) BytesSinceSnapshot() int64 { return l.sinceMark.Load() }
 
 // Syncs counts the batches synced since Open. Any goroutine may call it.

@@ -69,6 +69,7 @@ type Driver struct {
 	stop    sync.Once
 	stopped error
 	ended   chan struct{} // closed when the last turn is over
+	over    atomic.Bool   // the last turn has begun to be over
 	spare   sync.Pool     // of *call, for use again
 	status  atomic.Pointer[Status]
 
@@ -127,6 +128,11 @@ func (d *Driver) Propose(ctx context.Context, r *pb.InternalRaftRequest) (Applie
 // releases it. Errors are those of node's Linearize, and ctx's.
 func (d *Driver) Linearize(ctx context.Context) (*View, error) {
 	if v, ok := d.member.TryLinearize(); ok {
+		// Asked in this order: a member that was cut off does not know that it has ended, and another may be at its place.
+		if d.over.Load() {
+			v.Release()
+			return nil, ErrStopped
+		}
 		return v, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -223,6 +229,7 @@ func (d *Driver) run() {
 			spare = nil
 		}
 	}
+	d.over.Store(true)
 	for _, it := range d.inbox.close() {
 		if it.kind == itemCall {
 			it.call.refuse()

@@ -36,6 +36,7 @@ type fake struct {
 	// onReceive is called for each message.
 	onReceive func(payload []byte)
 	ignoreEnd bool // Stop never finishes
+	local     bool // reads need no turn
 }
 
 func newFake(t *testing.T) *fake {
@@ -92,7 +93,12 @@ func (f *fake) Linearize(done func(*View, error)) {
 	f.pending = append(f.pending, answer)
 }
 
-func (f *fake) TryLinearize() (*View, bool) { return nil, false }
+func (f *fake) TryLinearize() (*View, bool) {
+	if f.local && f.view.Acquire() {
+		return f.view, true
+	}
+	return nil, false
+}
 func (f *fake) AcquireView() *View          { f.view.Acquire(); return f.view }
 func (f *fake) Status() Status              { return Status{Term: uint64(f.ends)} }
 
@@ -467,6 +473,27 @@ func TestDriver_StopAnswersWhatWaits(t *testing.T) {
 	}
 	if err := d.Stop(context.Background()); err != nil {
 		t.Errorf("a second Stop: %v", err)
+	}
+}
+
+// A member that is cut off still believes that it may answer reads.
+func TestDriver_NoLocalReadsAfterTheEnd(t *testing.T) {
+	f := newFake(t)
+	f.ignoreEnd, f.local = true, true
+	d := f.start(Options{StopLimit: time.Millisecond})
+	v, err := d.Linearize(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Release()
+	if err := d.Stop(context.Background()); !errors.Is(err, ErrNotGraceful) {
+		t.Errorf("error %v, want ErrNotGraceful", err)
+	}
+	if _, err := d.Linearize(context.Background()); !errors.Is(err, ErrStopped) {
+		t.Errorf("error %v, want ErrStopped", err)
+	}
+	if f.lent() {
+		t.Error("a view is still pinned")
 	}
 }
 

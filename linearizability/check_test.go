@@ -130,10 +130,12 @@ func TestRevisionsOnlyGrow(t *testing.T) {
 	}
 	stale := getOp(2, 9, 10, 4, "k", "one", 2, 1, 2)
 	stale.Request.(*pb.RangeRequest).Serializable = true
+	stale.Member = 1
 	if v := CheckRevisions(append(h[:1:1], stale)); v != nil {
 		t.Errorf("a serializable read may be of the past: %v", v)
 	}
-	h = History{getOp(2, 5, 6, 4, "k", "one", 4, 1, 4), stale}
+	h = History{getOp(3, 5, 6, 4, "k", "one", 4, 1, 4), stale}
+	h[0].Member = 1
 	if CheckRevisions(h) == nil {
 		t.Error("a member's state went back, and nobody noticed")
 	}

@@ -7,8 +7,11 @@ package linearizability
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -131,3 +134,23 @@ func headerOf(m proto.Message) *pb.ResponseHeader {
 	}
 	return nil
 }
+
+// describe tells an operation in one line.
+func describe(i int, o *Operation) string {
+	came := o.Outcome.String()
+	switch {
+	case o.Outcome == Answered:
+		came = text(o.Response)
+	case o.Err != nil:
+		came += ": " + rpctypes.ErrorDesc(o.Err)
+	}
+	until := "on"
+	if o.Return != Never {
+		until = strconv.FormatUint(o.Return, 10)
+	}
+	return fmt.Sprintf("  operation %d, client %d at member %x, from %d to %s, entry %d.%d: %s → %s",
+		i, o.Client, o.Member, o.Call, until, o.Index, o.Position, text(o.Request), came)
+}
+
+// text is a message's content. Protobuf varies the spaces in its own text from build to build; here they are always the same.
+func text(m proto.Message) string { return strings.Join(strings.Fields(fmt.Sprint(m)), " ") }

@@ -1,63 +1,64 @@
 package linearizability
 
 import (
-	"cmp"
-	"slices"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 )
 
+const promiseRevisions = "revisions only grow"
+
 // CheckRevisions holds the promise that revisions only grow: an answer to a request that was made after another was answered names no
-// older revision, whichever members answered. Reads that may be stale are exempt as the later ones, but not as the earlier: what they
-// saw is there for everyone. It looks at headers only; the witness looks at the rest.
+// older revision, whichever members answered, and a newer one if it wrote; no two writes have the same. Reads that may be stale are
+// exempt as the later ones, but not as the earlier: what they saw is there for everyone. And one run of one member never goes back,
+// whatever it is asked and by whom.
 //
-// A read that may be stale is held to what the client saw before of the same run of the same member: a member's state never goes back.
+// It looks at headers only and needs no log; it would miss a wrong revision that is not out of order. The witness looks at the rest.
 func CheckRevisions(h History) *Violation {
-	type seat struct {
-		client              int
-		member, incarnation uint64
-	}
-	seen := make(map[seat]int)
+	var shown []int
+	writes := make(map[int64]int)
 	for i := range h {
-		o := &h[i]
-		if o.Outcome != Answered || headerOf(o.Response).GetRevision() == 0 {
+		revision := headerOf(h[i].Response).GetRevision()
+		if h[i].Outcome != Answered || revision == 0 {
 			continue
 		}
-		at := seat{o.Client, o.Member, o.Incarnation}
-		if j, known := seen[at]; known && h[j].Return < o.Call && headerOf(h[j].Response).GetRevision() > headerOf(o.Response).GetRevision() {
-			return violation("revisions only grow", []int{j, i}, "member %x showed client %d revision %d and then %d", o.Member, o.Client,
-				headerOf(h[j].Response).GetRevision(), headerOf(o.Response).GetRevision())
+		shown = append(shown, i)
+		if !wrote(h[i].Response) {
+			continue
 		}
-		seen[at] = i
+		if j, taken := writes[revision]; taken {
+			return violation(promiseRevisions, []int{j, i}, "operations %d and %d both wrote revision %d", j, i, revision)
+		}
+		writes[revision] = i
 	}
-	return overtaken("revisions only grow", h, func(o *Operation) (uint64, bool) {
-		header := headerOf(o.Response)
-		return uint64(header.GetRevision()), o.Outcome == Answered && header.GetRevision() > 0
-	})
-}
-
-// overtaken looks for an operation that began after another had returned and yet has a lower rank. It is linear, but for sorting.
-func overtaken(promise string, h History, rank func(*Operation) (uint64, bool)) *Violation {
-	var byCall, byReturn []int
-	for i := range h {
-		if _, ranked := rank(&h[i]); ranked {
-			byCall = append(byCall, i)
-			if h[i].Return != Never {
-				byReturn = append(byReturn, i)
-			}
-		}
+	rank := func(o *Operation) uint64 { return uint64(headerOf(o.Response).GetRevision()) }
+	all := ordering{promise: promiseRevisions, among: shown, rank: rank,
+		excused: func(o *Operation) bool { return mayBeStale(o.Request) },
+		beyond:  func(o *Operation) bool { return wrote(o.Response) }}
+	if v := all.overtaken(h); v != nil {
+		return v
 	}
-	slices.SortStableFunc(byCall, func(a, b int) int { return cmp.Compare(h[a].Call, h[b].Call) })
-	slices.SortStableFunc(byReturn, func(a, b int) int { return cmp.Compare(h[a].Return, h[b].Return) })
-	best, highest, next := -1, uint64(0), 0
-	for _, i := range byCall {
-		for next < len(byReturn) && h[byReturn[next]].Return < h[i].Call {
-			if r, _ := rank(&h[byReturn[next]]); best < 0 || r > highest {
-				best, highest = byReturn[next], r
-			}
-			next++
-		}
-		if r, _ := rank(&h[i]); best >= 0 && r < highest && !mayBeStale(h[i].Request) {
-			return violation(promise, []int{best, i}, "operation %d came after operation %d was answered, but is placed before it (%d < %d)", i, best, r, highest)
+	for _, one := range byRun(h, shown) {
+		if v := (ordering{promise: promiseRevisions, among: one, rank: rank}).overtaken(h); v != nil {
+			return v
 		}
 	}
 	return nil
+}
+
+// wrote says whether an answer tells of a change, which has a revision of its own. Whether a lease that was revoked held any keys it does
+// not tell.
+func wrote(response proto.Message) bool {
+	switch r := response.(type) {
+	case *pb.PutResponse:
+		return true
+	case *pb.DeleteRangeResponse:
+		return r.GetDeleted() > 0
+	case *pb.TxnResponse:
+		for _, op := range r.GetResponses() {
+			if op.GetResponsePut() != nil || wrote(op.GetResponseDeleteRange()) || wrote(op.GetResponseTxn()) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -5,34 +5,79 @@ import (
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/status"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability/model"
 )
 
-// CheckWitness holds the promise of linearizability with the committed log as the witness, in linear time: the log, replayed by the
-// naive model, must explain every answer in full (revisions, counts and all), every acknowledged write stands in it, at a place of its
-// own, and the places agree with real time. A read that may be stale must still be what the model says of the entry it names.
+// CheckWitness holds the promise of linearizability with the committed log as the witness, in linear time but for sorting: the log, replayed
+// by the naive model, must explain every answer in full (revisions, counts and all); every acknowledged write stands in it, at a place of
+// its own, and nothing else does: no request that nobody made, none more often than it was made, none that was refused; and the places
+// agree with real time. A read that may be stale must still be what the model says of the entry it names, and one run of one member
+// does not go back.
 //
 // It trusts members in one thing: where in the log they say a request took effect. A wrong place is found where answers or times
-// contradict it; porcupine, which is not told of places, covers the rest.
+// contradict it; porcupine, which is not told of places, covers the rest. It would miss a request carried out twice if an equal one, of
+// unknown outcome, can be taken for the second.
 func CheckWitness(log []Applied, h History) *Violation {
 	w := witness{log: log, history: h, state: model.New(), claimed: make(map[place]int, len(h))}
-	if v := w.claim(); v != nil {
+	for _, promise := range []func() *Violation{w.sorted, w.claim, w.replay, w.account, w.realTime} {
+		if v := promise(); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// sorted wants the log in order, each place once.
+func (w *witness) sorted() *Violation {
+	for i := 1; i < len(w.log); i++ {
+		if a, b := w.log[i-1], w.log[i]; (place{a.Index, a.Position}).compare(place{b.Index, b.Position}) >= 0 {
+			return violation("linearizability", nil, "the log has %d.%d after %d.%d", b.Index, b.Position, a.Index, a.Position)
+		}
+	}
+	return nil
+}
+
+// realTime wants the places to agree with the order of calls and returns.
+func (w *witness) realTime() *Violation {
+	var placed []int
+	for i := range w.history {
+		if o := &w.history[i]; o.Index > 0 && o.Outcome != Unknown {
+			placed = append(placed, i)
+		}
+	}
+	all := ordering{promise: "linearizability (real time)", among: placed, rank: rankOf,
+		excused: func(o *Operation) bool { return mayBeStale(o.Request) }}
+	if v := all.overtaken(w.history); v != nil {
 		return v
 	}
-	if v := w.replay(); v != nil {
-		return v
+	for _, one := range byRun(w.history, w.reads) {
+		if v := (ordering{promise: "a member's state never goes back", among: one, rank: rankOf}).overtaken(w.history); v != nil {
+			return v
+		}
 	}
-	return overtaken("linearizability (real time)", h, func(o *Operation) (uint64, bool) {
-		return o.Index, o.Index > 0 && o.Outcome != Unknown
-	})
+	return nil
+}
+
+// rankOf numbers places in the log in their order, reads of the state after an entry behind all that the entry holds.
+func rankOf(o *Operation) uint64 {
+	const inEntryBits = 24
+	inEntry := uint64(1)<<inEntryBits - 1
+	if wrapped(o.Request) != nil {
+		inEntry = min(uint64(o.Position), inEntry-1)
+	}
+	return o.Index<<inEntryBits | inEntry
 }
 
 type place struct {
 	index    uint64
 	position uint32
+}
+
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.index, q.index), cmp.Compare(p.position, q.position))
 }
 
 type witness struct {
@@ -48,8 +93,8 @@ func (w *witness) claim() *Violation {
 	for i := range w.history {
 		o := &w.history[i]
 		if o.Outcome == Unknown || o.Index == 0 {
-			if o.Outcome == Answered {
-				return violation("linearizability", []int{i}, "operation %d was answered from no place in the log", i)
+			if o.Outcome == Answered || o.Outcome == Refused && ofState(o.Err) {
+				return violation("linearizability", []int{i}, "the answer depends on the state, but is from no place in the log:\n%s", describe(i, o))
 			}
 			continue
 		}
@@ -102,6 +147,19 @@ func (w *witness) replay() *Violation {
 	return readUpTo(Never)
 }
 
+// ofState says whether an error is one that only the state can give; others may come from validation.
+func ofState(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, given := range []error{rpctypes.ErrGRPCCompacted, rpctypes.ErrGRPCFutureRev, rpctypes.ErrGRPCLeaseNotFound} {
+		if rpctypes.ErrorDesc(err) == rpctypes.ErrorDesc(given) {
+			return true
+		}
+	}
+	return false
+}
+
 // missing names a write that was answered and is not in the log.
 func (w *witness) missing() *Violation {
 	there := make(map[place]bool, len(w.log))
@@ -134,7 +192,7 @@ func (w *witness) compare(i int, response proto.Message, err error) *Violation {
 	case (err == nil) != (o.Outcome == Answered):
 		return violation("linearizability", []int{i}, "operation %d was %v (%v) at entry %d.%d, the model says: %v", i, o.Outcome, o.Err, o.Index, o.Position, err)
 	case err != nil:
-		if status.Convert(err).Message() != status.Convert(o.Err).Message() {
+		if o.Err == nil || rpctypes.ErrorDesc(err) != rpctypes.ErrorDesc(o.Err) {
 			return violation("linearizability", []int{i}, "operation %d was refused with %q at entry %d.%d, the model says %q", i, o.Err, o.Index, o.Position, err)
 		}
 		return nil

@@ -16,8 +16,8 @@ import (
 type fate uint8
 
 const (
-	// used flags take effect.
-	used fate = iota
+	// effective flags do what they say.
+	effective fate = iota
 	// moot flags steer something that detcd does not have: they are accepted, with one warning that says why.
 	moot
 	// missing flags ask for behaviour that a user would rely on and that is not there: any value but the default is an
@@ -50,7 +50,7 @@ type spec struct {
 	kind  kind
 	def   string
 	fate  fate
-	// help describes a used flag; for the others it is the reason that the warning or the error gives.
+	// help describes an effective flag; for the others it is the reason that the warning or the error gives.
 	help string
 	// alias names the flag that this one is an older spelling of.
 	alias string
@@ -266,6 +266,7 @@ func (o options) judge() (warnings []string, err error) {
 			continue
 		}
 		switch opt.fate {
+		case effective:
 		case moot:
 			warnings = append(warnings, fmt.Sprintf("--%s has no effect: %s", opt.name, opt.help))
 		case missing:

@@ -129,6 +129,12 @@ func serve(cfg server.Config, logger *zap.Logger) int {
 		logger.Warn("failed to start", zap.Error(err))
 		return exitFailed
 	}
+	go func() {
+		<-s.Ready()
+		if err := notifySystemd(os.Getenv("NOTIFY_SOCKET")); err != nil {
+			logger.Warn("failed to tell systemd that the server is ready", zap.Error(err))
+		}
+	}()
 	select {
 	case err := <-s.Failed():
 		// The member is stopped already: after a failed disk nothing more may be written or promised.

@@ -168,6 +168,25 @@ func TestRequireLeader(t *testing.T) {
 	}
 }
 
+func TestLearner_ServesLocalReadsOnly(t *testing.T) {
+	b := newSingle()
+	b.status.Learner = true
+	c := dialled(t, opened(t, b, nil))
+	ctx := context.Background()
+	if _, err := c.Get(ctx, "k", clientv3.WithSerializable()); err != nil {
+		t.Errorf("serializable get: %v", err)
+	}
+	if _, err := c.Get(ctx, "k"); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner) {
+		t.Errorf("get: %v", err)
+	}
+	if _, err := c.Put(ctx, "k", "v"); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner) {
+		t.Errorf("put: %v", err)
+	}
+	if s, err := c.Status(ctx, c.Endpoints()[0]); err != nil || !s.IsLearner {
+		t.Errorf("status: %v, error %v", s, err)
+	}
+}
+
 func TestLimits_OfARequest(t *testing.T) {
 	c := dialled(t, opened(t, newSingle(), func(c *Config) { c.Limits.MaxRequestBytes = 10000; c.Limits.MaxTxnOps = 2 }))
 	ctx := context.Background()

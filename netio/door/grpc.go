@@ -53,7 +53,6 @@ func (d *Door) newGRPC() *grpc.Server {
 		grpc.KeepaliveParams(keepAlive),
 		grpc.ReadBufferSize(readBuffer),
 		grpc.WriteBufferSize(writeBuffer),
-		grpc.SharedWriteBuffer(true),
 		grpc.UnaryInterceptor(d.interceptUnary),
 		grpc.StreamInterceptor(d.interceptStream),
 	)
@@ -72,6 +71,9 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 	step, err := u.Begin(d.config.Limits, r)
 	if err != nil {
 		return resp, err
+	}
+	if step.Way != call.Locally && d.backend.Status().Learner {
+		return resp, rpctypes.ErrGRPCNotSupportedForLearner
 	}
 	o := call.Outcome{Limits: d.config.Limits}
 	switch step.Way {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -75,6 +76,9 @@ func rangeStream(srv any, stream grpc.ServerStream) error {
 	view := d.backend.View()
 	if !r.GetSerializable() {
 		view.Release()
+		if d.backend.Status().Learner {
+			return rpctypes.ErrGRPCNotSupportedForLearner
+		}
 		var err error
 		if view, err = d.backend.Linearize(stream.Context()); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package door
 
 import (
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -129,6 +128,3 @@ func (d *Door) register(r *prometheus.Registry) {
 func counter(name, help string, n *atomic.Uint64) prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) })
 }
-
-// shortName is a method's name without its service, for logs.
-func shortName(full string) string { return full[strings.LastIndexByte(full, '/')+1:] }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,8 +57,7 @@ func (s *Splitter) Serve() error {
 			if s.ctx.Err() != nil {
 				return net.ErrClosed
 			}
-			var ne net.Error
-			if errors.As(err, &ne) && ne.Temporary() { //nolint:staticcheck // the one way to tell that descriptors have run out
+			if outOfResources(err) {
 				delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 				select {
 				case <-time.After(delay):
@@ -71,6 +71,16 @@ func (s *Splitter) Serve() error {
 		delay = 0
 		s.handshakes.Go(func() { s.sort(c) })
 	}
+}
+
+// outOfResources is an error of Accept that passes: descriptors or memory have run out, or a client went away while it waited.
+func outOfResources(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // Close stops accepting, drops connections that were not sorted yet and closes both queues.

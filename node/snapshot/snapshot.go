@@ -48,6 +48,7 @@ const (
 	headerBytes  = 48 // payload without the conf state
 	trailerBytes = 20
 	contentBytes = 256 << 10 // most in one block
+	syncBytes    = 16 << 20  // written between two syncs: one sync of gigabytes would hold up the WAL's for seconds
 
 	kindHeader  = 1
 	kindContent = 2

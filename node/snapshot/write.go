@@ -11,7 +11,7 @@ import (
 )
 
 // Write makes a snapshot file from all that content yields, and returns the file's size in bytes. When it returns without an error the
-// snapshot is durable; it replaces one of the same index and term. After an error there is none, or still the old one.
+// snapshot is durable; it replaces one of the same index and term. Errors leave what Commit's leave.
 func Write(d port.Disk, id wal.Identity, mark wal.SnapshotMark, content io.Reader) (size int64, err error) {
 	in, err := begin(d, id, mark, tempSuffix)
 	if err != nil {
@@ -33,6 +33,7 @@ type Incoming struct {
 	block  []byte // frame and payload of the content block being filled
 	number uint64 // of the next block
 	offset int64  // of the next block
+	synced int64  // up to here the file was synced
 	bytes  uint64 // content in written blocks
 	crcs   uint32 // CRC over their CRCs
 	done   bool   // committed or aborted
@@ -133,11 +134,22 @@ func (in *Incoming) flush(kind uint32) error {
 	in.number++
 	in.offset += int64(len(b))
 	in.block = b[:frameBytes]
+	if in.offset-in.synced >= syncBytes {
+		return in.sync()
+	}
+	return nil
+}
+
+func (in *Incoming) sync() error {
+	if err := in.file.Sync(); err != nil {
+		return fmt.Errorf("snapshot: sync %s: %w", in.temp, err)
+	}
+	in.synced = in.offset
 	return nil
 }
 
 // Commit makes the snapshot durable under its name, replacing one of the same index and term, and returns the file's
-// size in bytes. After an error there is none, or still the old one.
+// size in bytes. After an error there is none, or still the old one; if it was the directory's sync that failed, perhaps the new one.
 func (in *Incoming) Commit() (size int64, err error) {
 	if in.err != nil {
 		return 0, errors.Join(in.err, in.Abort())
@@ -170,8 +182,8 @@ func (in *Incoming) finish() error {
 	if err := in.flush(kindTrailer); err != nil {
 		return err
 	}
-	if err := in.file.Sync(); err != nil {
-		return fmt.Errorf("snapshot: sync %s: %w", in.temp, err)
+	if err := in.sync(); err != nil {
+		return err
 	}
 	f := in.file
 	in.file = nil

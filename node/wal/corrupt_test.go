@@ -202,3 +202,41 @@ func TestOpen_RefusesBrokenRules(t *testing.T) {
 		}
 	}
 }
+
+// The header of a later segment repeats what the segments before it say; intact or not, it must agree with them.
+func TestOpen_RefusesAHeaderThatContradicts(t *testing.T) {
+	d := crashdisk.New()
+	l, _ := mustOpen(t, d, Options{SegmentBytes: 4096})
+	must(t, l.Write(Batch{Entries: entries(1, 3, 1, "a"), HardState: hard(1, 1, 2)}))
+	agreed := header{id: l.id, seq: 2, incarnation: 1, state: l.state}
+	open := func(h header) error {
+		e := d.Clone()
+		f, _, _, err := create(e, &h, 4096, l.synced, l.batch)
+		must(t, err)
+		must(t, f.Close())
+		e.Ops = 0
+		_, _, err = Open(e, testID, Options{SegmentBytes: 4096})
+		if err != nil && e.Ops != 0 {
+			t.Fatal("the disk was changed")
+		}
+		return err
+	}
+	must(t, open(agreed))
+	for name, change := range map[string]func(h *header){
+		"term":        func(h *header) { h.state.term++ },
+		"vote":        func(h *header) { h.state.vote++ },
+		"commit":      func(h *header) { h.state.commit-- },
+		"last":        func(h *header) { h.state.last++ },
+		"last term":   func(h *header) { h.state.lastTerm++ },
+		"mark":        func(h *header) { h.state.hasMark, h.state.mark.Index = true, 1 },
+		"incarnation": func(h *header) { h.incarnation = 0 },
+		"hard state":  func(h *header) { h.state.hasHard = false },
+	} {
+		h := agreed
+		change(&h)
+		var c *CorruptError
+		if err := open(h); !errors.As(err, &c) || c.File != segmentName(2) || c.Offset != 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -188,7 +188,7 @@ func parseFrame(b []byte, room int64) (f frame, plausible bool) {
 	f.crc, f.length, f.chain = order.Uint32(b), order.Uint32(b[4:]), order.Uint32(b[8:])
 	f.kind, f.flags, f.sub = kind(b[12]), b[13], order.Uint16(b[14:])
 	f.batch = order.Uint64(b[16:])
-	if f.kind < kindHeader || f.kind >= kindEnd || f.flags&^flagLast != 0 || frameBytes+padded(int(f.length)) > room {
+	if f.kind < kindHeader || f.kind >= kindEnd || f.flags&^flagLast != 0 || frameBytes+int64(f.length) > room-room%8 {
 		return f, false
 	}
 	switch f.kind {

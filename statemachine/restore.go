@@ -81,9 +81,9 @@ func short(err error) error {
 
 // record reads the next record into memory of its own. The hash at the end of the trailer is not hashed.
 func (s *restorer) record() ([]byte, error) {
-	n, err := binary.ReadUvarint(s.in)
+	n, err := s.length()
 	if err != nil {
-		return nil, short(err)
+		return nil, err
 	}
 	if n == 0 || n > snapshotRecordMax {
 		return nil, damaged("record %d claims %d bytes", s.records, n)
@@ -110,6 +110,21 @@ func (s *restorer) record() ([]byte, error) {
 	}
 	_, _ = s.digest.Write(hashed)
 	return body, nil
+}
+
+// length reads a record's length. Its own reading, because binary.ReadUvarint's error for a number that is too long can't be told
+// from the reader's.
+func (s *restorer) length() (n uint64, err error) {
+	for shift := 0; shift < 64; shift += 7 {
+		b, err := s.in.ReadByte()
+		if err != nil {
+			return 0, short(err)
+		}
+		if n |= uint64(b&0x7f) << shift; b < 0x80 {
+			return n, nil
+		}
+	}
+	return 0, damaged("the length of record %d is too long", s.records)
 }
 
 func (s *restorer) take(body []byte) error {

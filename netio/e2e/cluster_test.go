@@ -245,7 +245,7 @@ func (m *member) logText() string {
 
 func (m *member) logTail() string {
 	text := m.logText()
-	return text[max(0, len(text)-4000):]
+	return text[max(0, len(text)-2500):]
 }
 
 // freePorts returns ports of the loopback interface that nobody listens on. They lie below the range that systems take ports

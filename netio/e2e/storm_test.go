@@ -188,7 +188,7 @@ func awaitRevision(t testing.TB, client *clientv3.Client, m *member, revision in
 // dump reads everything that one member holds at a revision. It returns what is missing or wrong of want, and a digest of all.
 func dump(t testing.TB, client *clientv3.Client, revision int64, want map[string]string) (problems []string, digest string) {
 	t.Helper()
-	const page = 10000
+	const page = 1000
 	sum := sha256.New()
 	seen := 0
 	for from := "\x00"; ; {

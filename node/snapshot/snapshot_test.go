@@ -207,3 +207,22 @@ func TestList_SortsAndRemoveOthersKeeps(t *testing.T) {
 		t.Fatalf("files: %s\nwant:  %s", n, want)
 	}
 }
+
+func TestRemoveOlder_LeavesTheRestAndWhatIsOnItsWay(t *testing.T) {
+	d := crashdisk.New()
+	for _, index := range []uint64{5, 9, 12} {
+		write(t, d, wal.SnapshotMark{Index: index, Term: 1}, []byte("x"))
+	}
+	in, err := Receive(d, testID, wal.SnapshotMark{Index: 7, Term: 1})
+	must(t, err)
+	must(t, RemoveOlder(d, 9))
+	if n := names(t, d); n != strings.Join([]string{Name(7, 1) + partSuffix, Name(9, 1), Name(12, 1)}, " ") {
+		t.Fatalf("files: %s", n)
+	}
+	_, err = in.Commit()
+	must(t, err)
+	after := d.Crash(func(int) int { return 0 }) // nothing that is not durable
+	if n := names(t, after); n != strings.Join([]string{Name(7, 1), Name(9, 1), Name(12, 1)}, " ") {
+		t.Fatalf("files after a crash: %s", n)
+	}
+}

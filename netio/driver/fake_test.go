@@ -1,0 +1,131 @@
+package driver
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// fake is a member that answers proposals after a trip through its lane, and reads at the end of the turn. It notices calls
+// that overlap.
+type fake struct {
+	t     *testing.T
+	clock port.Clock
+	lane  port.Lane
+	view  *View
+
+	turning  atomic.Bool
+	received []string
+	pending  []func()
+	index    uint64
+	ends     int
+	stopping bool
+	// hold keeps answers back until release.
+	hold bool
+	held []func()
+	// onReceive is called for each message.
+	onReceive func(payload []byte)
+	ignoreEnd bool // Stop never finishes
+	local     bool // reads need no turn
+}
+
+func newFake(t *testing.T) *fake {
+	return &fake{t: t, view: statemachine.New().Publish()}
+}
+
+// start drives f, and stops the driver when the test ends.
+func (f *fake) start(o Options) *Driver {
+	d := New(o)
+	f.clock, f.lane = d.Clock(), d.Lane()
+	d.Start(f)
+	f.t.Cleanup(func() { _ = d.Stop(context.Background()) })
+	return d
+}
+
+func (f *fake) enter() func() {
+	if !f.turning.CompareAndSwap(false, true) {
+		f.t.Error("two calls into the member at a time")
+	}
+	return func() { f.turning.Store(false) }
+}
+
+func (f *fake) Receive(_ port.MemberID, payload []byte) {
+	defer f.enter()()
+	f.received = append(f.received, string(payload))
+	if f.onReceive != nil {
+		f.onReceive(payload)
+	}
+}
+
+func (f *fake) Propose(_ *pb.InternalRaftRequest, done func(Applied, error)) {
+	defer f.enter()()
+	answer := func() {
+		f.index++
+		done(Applied{Index: f.index}, nil)
+	}
+	if f.hold {
+		f.held = append(f.held, answer)
+		return
+	}
+	f.lane.Run(func() {}, func() { f.pending = append(f.pending, answer) })
+}
+
+func (f *fake) Linearize(done func(*View, error)) {
+	defer f.enter()()
+	answer := func() {
+		f.view.Acquire()
+		done(f.view, nil)
+	}
+	if f.hold {
+		f.held = append(f.held, answer)
+		return
+	}
+	f.pending = append(f.pending, answer)
+}
+
+func (f *fake) TryLinearize() (*View, bool) {
+	if f.local && f.view.Acquire() {
+		return f.view, true
+	}
+	return nil, false
+}
+func (f *fake) AcquireView() *View { f.view.Acquire(); return f.view }
+func (f *fake) Status() Status     { return Status{Term: uint64(f.ends)} }
+
+func (f *fake) Stop(done func()) {
+	defer f.enter()()
+	if f.ignoreEnd {
+		return
+	}
+	f.stopping = true
+	f.lane.Run(func() {}, done)
+}
+
+func (f *fake) EndTurn() {
+	defer f.enter()()
+	f.ends++
+	pending := f.pending
+	f.pending = nil
+	for _, fn := range pending {
+		fn()
+	}
+}
+
+// lent says whether someone other than the fake holds its view.
+func (f *fake) lent() bool {
+	f.view.Release()
+	return f.view.Acquire()
+}
+
+// do runs fn in a turn.
+func do(t *testing.T, d *Driver, fn func()) {
+	t.Helper()
+	if err := d.Do(context.Background(), func(Member) { fn() }); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -19,6 +19,14 @@ func (d *Durability) Committed(member, index, term, hash uint64) *Violation {
 	d.newest = max(d.newest, index)
 	first, known := d.entries[index]
 	if !known {
+		if before, ok := d.entries[index-1]; ok && before.term > term {
+			return violation("durability", nil, "entry %d is committed with term %d on member %x, the one before it with term %d on member %x",
+				index, term, member, before.term, before.member)
+		}
+		if after, ok := d.entries[index+1]; ok && after.term < term {
+			return violation("durability", nil, "entry %d is committed with term %d on member %x, the one after it with term %d on member %x",
+				index, term, member, after.term, after.member)
+		}
 		d.entries[index] = committed{member, term, hash}
 		return nil
 	}

@@ -1,7 +1,6 @@
 package linearizability
 
 import (
-	"cmp"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -13,14 +12,19 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// porcupineOpsMost bounds the operations of one group that are given to porcupine, whose work can grow exponentially with those that are
-// under way at a time. Of a longer history its beginning is judged.
-const porcupineOpsMost = 500
+// porcupineOpsMost bounds the operations that are given to porcupine at a time: of a longer window, see windows, its beginning is judged.
+// porcupineStepsMost bounds the steps of its search, whose number can grow exponentially with the operations that are under way at a
+// time. Unlike a time-out it makes the verdict the same on every machine.
+const (
+	porcupineOpsMost   = 500
+	porcupineStepsMost = 50_000
+)
 
 // Report says what porcupine could do.
 type Report struct {
-	// Judged operations took part; Undecided ones belong to groups that were not decided in time.
-	Judged, Undecided int
+	// Judged operations took part; Undecided ones belong to windows that took too many steps or too long; LeftOut ones are those that
+	// one window had too many of.
+	Judged, Undecided, LeftOut int
 	// Picture draws the history of the group that broke the promise, as a page of HTML; nil if none did.
 	Picture func(io.Writer) error
 }
@@ -53,24 +57,30 @@ func CheckPorcupine(h History, group func(i int) string, timeout time.Duration) 
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	m := kvModel.ToModel()
 	deadline := time.Now().Add(timeout)
 	for _, name := range names {
-		ops, origin := beginning(h, groups[name])
-		left := time.Until(deadline)
-		if left <= 0 {
-			report.Undecided += len(ops)
-			continue
-		}
-		result, info := porcupine.CheckOperationsVerbose(m, ops, left)
-		switch result {
-		case porcupine.Ok:
-			report.Judged += len(ops)
-		case porcupine.Unknown:
-			report.Undecided += len(ops)
-		default:
-			report.Picture = func(w io.Writer) error { return porcupine.Visualize(m, info, w) }
-			return report, violation("linearizability (porcupine)", origin, "no order of the %d operations on group %q explains their answers", len(ops), name)
+		for _, w := range windows(h, groups[name]) {
+			report.LeftOut += w.over
+			left := time.Until(deadline)
+			if left <= 0 {
+				report.Undecided += w.own
+				continue
+			}
+			steps := 0
+			result, info := porcupine.CheckOperationsVerbose(kvModel(w.from, &steps), w.ops, left)
+			switch {
+			case result == porcupine.Ok:
+				report.Judged += w.own
+			case result == porcupine.Unknown || steps > porcupineStepsMost:
+				report.Undecided += w.own
+			default:
+				report.Picture = func(out io.Writer) error {
+					unbounded := math.MinInt
+					return porcupine.Visualize(kvModel(w.from, &unbounded), info, out)
+				}
+				return report, violation("linearizability (porcupine)", w.origin, "no order of the %d operations on group %q from event %d on explains their answers",
+					len(w.ops), name, w.ops[0].Call)
+			}
 		}
 	}
 	return report, nil
@@ -92,30 +102,20 @@ func judged(o *Operation) bool {
 	return false
 }
 
-// beginning makes porcupine's operations of the first ones of a group. Where later ones are cut off, those that may have seen a later one's
-// effect are kept without their answer.
-func beginning(h History, group []int) (ops []porcupine.Operation, origin []int) {
-	slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(h[a].Call, h[b].Call) })
-	cut := uint64(Never)
-	if len(group) > porcupineOpsMost {
-		cut = h[group[porcupineOpsMost]].Call
-		group = group[:porcupineOpsMost]
-	}
-	for _, i := range group {
-		o := &h[i]
-		p := porcupine.Operation{ClientId: o.Client, Input: o, Call: int64(o.Call), Return: math.MaxInt64}
-		if o.Outcome == Answered && o.Return < cut {
-			p.Output, p.Return = o.Response, int64(o.Return)
-		} else if wrapped(o.Request) == nil {
-			continue
+// kvModel begins in a state and counts its steps; when there are too many it knows no way on, which ends the search.
+func kvModel(from string, steps *int) porcupine.Model {
+	m := kvTemplate
+	m.Init = func() []any { return []any{from} }
+	m.Step = func(state, input, output any) []any {
+		if *steps++; *steps > porcupineStepsMost {
+			return nil
 		}
-		ops, origin = append(ops, p), append(origin, i)
+		return kvTemplate.Step(state, input, output)
 	}
-	return ops, origin
+	return m.ToModel()
 }
 
-var kvModel = porcupine.NondeterministicModel{
-	Init: func() []any { return []any{""} },
+var kvTemplate = porcupine.NondeterministicModel{
 	Step: func(state, input, output any) []any {
 		next := step(decodeKeys(state.(string)), input.(*Operation), output)
 		states := make([]any, len(next))

@@ -9,6 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // keys is the state of porcupine's model: the keys that exist, in order. It is copied, never changed in place.
@@ -76,7 +77,7 @@ func inSpan(name, from, end []byte) bool {
 }
 
 // step returns the states that an operation may lead to; none if its answer can't be explained. Without an answer it may also have been
-// refused, and then nothing changed.
+// refused, and then nothing changed, unless it is known to stand in the log.
 func step(k keys, o *Operation, output any) []keys {
 	var next []keys
 	switch r := o.Request.(type) {
@@ -98,10 +99,30 @@ func step(k keys, o *Operation, output any) []keys {
 		resp, _ := output.(*pb.TxnResponse)
 		next = txn(k, k, r, resp)
 	}
-	if output == nil {
+	happened := o.Index > 0 && len(next) > 0 && !refusable(o.Request)
+	if output == nil && !happened {
 		next = append(next, k)
 	}
 	return next
+}
+
+// refusable says whether what is not in the model can refuse a request: a lease that is not there, a revision that is compacted.
+func refusable(m proto.Message) bool {
+	switch r := m.(type) {
+	case *pb.PutRequest:
+		return r.GetLease() != 0
+	case *pb.RangeRequest:
+		return r.GetRevision() != 0
+	case *pb.TxnRequest:
+		for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
+			for _, op := range ops {
+				if refusable(op.GetRequestPut()) || refusable(op.GetRequestRange()) || refusable(op.GetRequestTxn()) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // put writes one key to k. Whether there is a value or lease to keep is decided before a transaction begins; one that has deleted the
@@ -158,8 +179,8 @@ func deleteRange(k keys, r *pb.DeleteRangeRequest, resp *pb.DeleteRangeResponse)
 // explainsRange says whether a range's answer fits the state, as far as that does not depend on revisions.
 func explainsRange(k keys, r *pb.RangeRequest, resp *pb.RangeResponse) bool {
 	in := k.within(r.GetKey(), r.GetRangeEnd())
-	if r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 || r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0 {
-		return true // the filters decide
+	if byRevisions(r) {
+		return true
 	}
 	if resp.GetCount() != int64(len(in)) {
 		return false
@@ -183,6 +204,11 @@ func explainsRange(k keys, r *pb.RangeRequest, resp *pb.RangeResponse) bool {
 		in = in[:r.GetLimit()]
 	}
 	return showAll(seen(in, r), resp.GetKvs())
+}
+
+// byRevisions says whether filters on revisions decide what a range shows.
+func byRevisions(r *pb.RangeRequest) bool {
+	return r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 || r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0
 }
 
 func byKey(kvs []*mvccpb.KeyValue) []*mvccpb.KeyValue {

@@ -78,3 +78,70 @@ func TestPorcupineKnowsEtcdsOddAnswers(t *testing.T) {
 		})
 	}
 }
+
+const longEnough = 10 * time.Second
+
+func TestLongHistoriesAreJudgedInWindows(t *testing.T) {
+	var requests []proto.Message
+	whole := &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("b")}
+	for i := range 700 {
+		requests = append(requests, &pb.PutRequest{Key: []byte{'a', byte('0' + i%7)}, Value: []byte{byte('0' + i%10)}})
+		if i%100 == 99 {
+			requests = append(requests, whole)
+		}
+	}
+	_, h := replay(t, requests...)
+	report, v := CheckPorcupine(h, onePart, longEnough)
+	if v != nil || report.Judged != len(h) || report.LeftOut+report.Undecided != 0 {
+		t.Fatalf("%+v, %v", report, v)
+	}
+	last := h[len(h)-1].Response.(*pb.RangeResponse)
+	last.Kvs[0].Version--
+	if _, v := CheckPorcupine(h, onePart, longEnough); v == nil {
+		t.Error("a wrong answer at the end is not found")
+	}
+	// Without the reads of everything there is nowhere to cut, and that much is said.
+	var uncut History
+	for _, o := range h {
+		if _, read := o.Request.(*pb.RangeRequest); !read {
+			uncut = append(uncut, o)
+		}
+	}
+	report, v = CheckPorcupine(uncut, onePart, longEnough)
+	if v != nil || report.LeftOut == 0 || report.Judged+report.LeftOut != len(uncut) {
+		t.Errorf("%+v of %d, %v", report, len(uncut), v)
+	}
+}
+
+func TestAWindowHandsOnWhatIsPending(t *testing.T) {
+	_, h := replay(t, &pb.PutRequest{Key: []byte("k"), Value: []byte("one")}, &pb.RangeRequest{Key: []byte("k")},
+		&pb.PutRequest{Key: []byte("k"), Value: []byte("two")}, &pb.RangeRequest{Key: []byte("k")})
+	h[2].Call, h[2].Return, h[2].Outcome, h[2].Response, h[2].Index = 1, Never, Unknown, nil, 0
+	h[0].Call = 2
+	if report, v := CheckPorcupine(h, onePart, longEnough); v != nil || report.Judged != len(h) {
+		t.Errorf("a write that was pending for long is forgotten: %+v, %v", report, v)
+	}
+}
+
+func TestSettleTellsWhatBecameOfWrites(t *testing.T) {
+	log, h := replay(t, &pb.PutRequest{Key: []byte("k"), Value: []byte("happened")}, &pb.PutRequest{Key: []byte("k"), Value: []byte("answered")})
+	lost := func(value string) Operation {
+		return Operation{Call: 1, Return: Never, Request: &pb.PutRequest{Key: []byte("k"), Value: []byte(value)}}
+	}
+	h[0] = lost("happened")
+	h = append(h, lost("never"))
+	settled := Settle(log, h)
+	if o := settled[0]; o.Outcome != Unknown || o.Index != log[0].Index || o.Return != h[1].Return {
+		t.Errorf("the write that happened: %+v", o)
+	}
+	if o := settled[2]; o.Outcome != Refused {
+		t.Errorf("the write that never happened: %+v", o)
+	}
+	if h[2].Outcome != Unknown || h[0].Return != Never {
+		t.Error("the history itself was changed")
+	}
+	twins := Settle(log, append(h, lost("happened")))
+	if twins[0].Return != Never || twins[3].Outcome != Unknown {
+		t.Error("nobody can know which of two equal writes happened")
+	}
+}

@@ -19,7 +19,7 @@ var errWire = errors.New("proto: cannot parse invalid wire-format data")
 func fields(data []byte, f func(n protowire.Number, t protowire.Type, b []byte) int) error {
 	for len(data) > 0 {
 		n, t, size := protowire.ConsumeTag(data)
-		if size < 0 {
+		if size < 0 || n > protowire.MaxValidNumber {
 			return errWire
 		}
 		data = data[size:]

@@ -104,27 +104,23 @@ func readsOnly(r *pb.TxnRequest) bool {
 	return true
 }
 
-// mayBeStale says whether a request asks for no more than some state of the past.
+// mayBeStale says whether a request asks for no more than some state of the past. By etcd's rule a transaction does so if all it has is
+// serializable ranges (or nothing); with another transaction inside it is up to date, whatever that one holds.
 func mayBeStale(m proto.Message) bool {
 	switch r := m.(type) {
 	case *pb.RangeRequest:
 		return r.GetSerializable()
 	case *pb.TxnRequest:
-		return readsOnly(r) && staleOps(r.GetSuccess()) && staleOps(r.GetFailure())
+		for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
+			for _, op := range ops {
+				if !op.GetRequestRange().GetSerializable() {
+					return false
+				}
+			}
+		}
+		return true
 	}
 	return false
-}
-
-func staleOps(ops []*pb.RequestOp) bool {
-	for _, op := range ops {
-		if r := op.GetRequestRange(); r != nil && !r.GetSerializable() {
-			return false
-		}
-		if t := op.GetRequestTxn(); t != nil && !(staleOps(t.GetSuccess()) && staleOps(t.GetFailure())) {
-			return false
-		}
-	}
-	return true
 }
 
 // headerOf returns an answer's header, nil if it has none.

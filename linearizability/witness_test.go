@@ -91,6 +91,23 @@ func TestWitnessKnowsOrder(t *testing.T) {
 	}
 }
 
+func TestATxnMayBeStaleByEtcdsRule(t *testing.T) {
+	w1, w2 := putOp(1, 1, 2, 4, "k", "one", 2), putOp(2, 3, 4, 5, "k", "two", 3)
+	past := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("x"), Serializable: true}}}
+	nested := &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{}}}
+	for _, c := range []struct {
+		name string
+		ops  []*pb.RequestOp
+		may  bool
+	}{{"serializable ranges", []*pb.RequestOp{past}, true}, {"nothing", nil, true}, {"a txn inside", []*pb.RequestOp{past, nested}, false}} {
+		o := Operation{Client: 3, Call: 5, Return: 6, Index: 4, Outcome: Answered, Request: &pb.TxnRequest{Failure: c.ops},
+			Response: &pb.TxnResponse{Header: &pb.ResponseHeader{Revision: 2}, Succeeded: true}}
+		if v := CheckWitness(logOf(w1, w2), History{w1, w2, o}); (v == nil) != c.may {
+			t.Errorf("%s: may be stale: %v, but the witness says %v", c.name, c.may, v)
+		}
+	}
+}
+
 func TestHalfATxnIsFound(t *testing.T) {
 	both := &pb.TxnRequest{Success: []*pb.RequestOp{
 		{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("a"), Value: []byte("1")}}},

@@ -176,8 +176,10 @@ func TestReplicasAndDurability(t *testing.T) {
 	if d.Recovered(1, 4) == nil {
 		t.Error("a committed entry that is gone goes unnoticed")
 	}
-	if d.Leader(1, 2) != nil || d.Leader(1, 2) != nil || d.Leader(2, 3) != nil {
-		t.Error("leaders of terms of their own are refused")
+	for _, l := range []struct{ member, term uint64 }{{1, 2}, {1, 2}, {2, 3}} {
+		if d.Leader(l.member, l.term) != nil {
+			t.Error("leaders of terms of their own are refused")
+		}
 	}
 	if d.Leader(2, 2) == nil {
 		t.Error("two leaders in one term go unnoticed")

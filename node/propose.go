@@ -36,8 +36,7 @@ func CertainlyNotApplied(err error) bool {
 // proposals are this member's own requests on their way to the log.
 type proposals struct {
 	// waiting were not yet put into a batch.
-	waiting      []proposal
-	waitingBytes int
+	waiting []proposal
 	// flight are the batches that were sent and not yet seen to be applied, by sequence. Batches that ran out of time stay, without
 	// waiters, until the window moves past them.
 	flight []*flight

@@ -94,3 +94,25 @@ func TestModule_SameGRPCAsDetcd(t *testing.T) {
 		t.Errorf("bench/go.mod has %q, go.mod %q: bring them to one version (go get in bench)", a, b)
 	}
 }
+
+// A new option in detcd's door must be thought about here, too.
+func TestCeiling_MadeWithTheOptionsOfDetcdsDoor(t *testing.T) {
+	source, err := os.ReadFile("../netio/door/grpc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(source), "grpc.NewServer(\n")
+	block, _, ended := strings.Cut(rest, "\n\t)\n")
+	if !found || !ended {
+		t.Fatal("netio/door/grpc.go makes its server in another way now: compare its options with ceilingOptions and mend this test")
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`grpc\.(\w+)\(`).FindAllStringSubmatch(block, -1) {
+		names = append(names, m[1])
+	}
+	const known = "Creds ForceServerCodecV2 MaxRecvMsgSize MaxSendMsgSize MaxConcurrentStreams KeepaliveEnforcementPolicy KeepaliveParams " +
+		"ReadBufferSize WriteBufferSize UnaryInterceptor StreamInterceptor"
+	if got := strings.Join(names, " "); got != known {
+		t.Errorf("detcd's door has the options\n%s\nceilingOptions was made for\n%s\nbring them together, then change this test", got, known)
+	}
+}

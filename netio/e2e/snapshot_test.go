@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +23,12 @@ func TestFollowerBehind_CatchesUpFromASnapshot(t *testing.T) {
 		t.Helper()
 		for i := first; i < last; i++ {
 			key, value := fmt.Sprintf("behind/%04d", i%300), fmt.Sprintf("%d %s", i, strings.Repeat("v", 8000))
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			_, err := client.Put(ctx, key, value)
-			cancel()
-			if err != nil {
-				t.Fatal(err)
-			}
+			eventually(t, "a write is acknowledged", func() error { // an election may go on
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				_, err := client.Put(ctx, key, value)
+				return err
+			})
 			acked[key] = value
 		}
 	}
@@ -51,13 +52,12 @@ func TestFollowerBehind_CatchesUpFromASnapshot(t *testing.T) {
 	follower.start()
 	follower.awaitServing()
 	equalMembers(t, c, acked)
-	said := "installed snapshot"
-	if stockEtcd {
-		said = "applied snapshot"
+	// "receiving snapshot" in detcd, "receiving database snapshot" in etcd. It may be installed only as the next process starts.
+	received := regexp.MustCompile(`receiving (database )?snapshot`).FindAllString(follower.logText(), -1)
+	if len(received) == 0 {
+		t.Errorf("the log of %s tells of no snapshot: it caught up in another way, and this test tested nothing", follower.name)
 	}
-	if !strings.Contains(follower.logText(), said) {
-		t.Errorf("the log of %s does not say %q: it caught up in another way, and this test tested nothing", follower.name, said)
-	}
+	t.Logf("%s began to receive a snapshot %d times", follower.name, len(received))
 
 	follower.kill()
 	follower.start()

@@ -73,7 +73,7 @@ func (c *checks) leads(r *resident, term uint64) {
 }
 
 // porcupineWithin bounds porcupine's search in a run. What it can't decide by then is counted, and the witness has judged it anyway.
-const porcupineWithin = 5 * time.Second
+const porcupineWithin = 2 * time.Second
 
 // judge holds the whole history to what was promised.
 func (c *checks) judge() {

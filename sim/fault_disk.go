@@ -36,7 +36,7 @@ func (r *Run) badDisks() {
 	r.addFault("bad disk", r.setup.Faults.BadDisk, func(f *fault) {
 		s := r.seats[f.chance.Intn(len(r.seats))]
 		disk := s.host.Disk(diskNames[f.chance.Intn(len(diskNames))])
-		kind, spare, d := f.chance.Intn(3), f.chance.Between(0, 64<<10), f.chance.Duration(time.Second, 10*time.Second)
+		kind, spare, d := f.chance.Weighted([]int{2, 1, 1}), f.chance.Between(0, 4<<10), f.chance.Duration(10*time.Second, 60*time.Second)
 		if s.diskFault {
 			return
 		}

@@ -13,6 +13,7 @@ func (r *Run) partitions() {
 		for i := range open {
 			if len(open[i]) > 0 && &open[i][0] == &cuts[0] {
 				open = append(open[:i:i], open[i+1:]...)
+				r.story.say("links are mended")
 				for _, c := range cuts {
 					r.world.Net().Unblock(c.from.host, c.to.host)
 				}
@@ -61,10 +62,7 @@ func (r *Run) partitions() {
 			r.story.say("links are cut for %v: %s", d, strings.Join(names, " "))
 		}
 		open = append(open, cuts)
-		r.faultAfter(d, func() {
-			r.story.say("links are mended")
-			mend(cuts)
-		})
+		r.faultAfter(d, func() { mend(cuts) })
 	}, func() {
 		for len(open) > 0 {
 			mend(open[0])

@@ -159,6 +159,9 @@ func (r *Run) live() {
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
 	r.recovers("after the faults end")
+	if r.failure != nil {
+		return
+	}
 	r.story.say("power is lost everywhere at once")
 	for _, s := range r.seats {
 		s.crash(true)

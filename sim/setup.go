@@ -80,7 +80,7 @@ func pickSetup(seed uint64) Setup {
 		Partition: rate(750, 5*time.Second, 30*time.Second),
 		Storm:     rate(500, 10*time.Second, 40*time.Second),
 		SlowDisk:  rate(400, 10*time.Second, 60*time.Second),
-		BadDisk:   rate(250, 15*time.Second, 60*time.Second),
+		BadDisk:   rate(350, 15*time.Second, 60*time.Second),
 	}
 	return c
 }

@@ -3,8 +3,8 @@
 //
 //	detcd-sim                     1,000 seeds from 1 on
 //	detcd-sim -from=1 -seeds=50   these
-//	detcd-sim -one=42             one seed, in this process; the line, and on failure the story
-//	detcd-sim -one=42 -trace=f    the same, with a line for each event in the file f
+//	detcd-sim -seed=42             one seed, in this process; the line, and on failure the story
+//	detcd-sim -seed=42 -trace=f    the same, with a line for each event in the file f
 //	detcd-sim diff A B            the first event in which two traces part
 //
 // It exits with 1 if any seed has failed.
@@ -64,15 +64,15 @@ func run(args []string, out io.Writer) error {
 	set.BoolVar(&f.asJSON, "json", false, "print the summary as JSON")
 	set.BoolVar(&f.keepGoing, "keep-going", false, "go on after a seed has failed")
 	set.DurationVar(&f.limit, "limit", 2*time.Minute, "`time` that one seed may take before it counts as hung")
-	set.Uint64Var(&f.one, "one", 0, "run this `seed` only, in this process")
-	set.StringVar(&f.trace, "trace", "", "with -one: write a line for each event to this `file`")
+	set.Uint64Var(&f.one, "seed", 0, "run this `seed` only, in this process")
+	set.StringVar(&f.trace, "trace", "", "with -seed: write a line for each event to this `file`")
 	set.StringVar(&f.pictures, "pictures", os.TempDir(), "`directory` for pictures of histories that are wrong")
 	set.BoolVar(&f.batch, "batch", false, "run seeds in this process and print results for a detcd-sim that started it")
 	if err := set.Parse(args); err != nil {
 		return flag.ErrHelp
 	}
 	given := false
-	set.Visit(func(g *flag.Flag) { given = given || g.Name == "one" })
+	set.Visit(func(g *flag.Flag) { given = given || g.Name == "seed" })
 	switch {
 	case given:
 		return runOne(f, out)

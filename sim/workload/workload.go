@@ -28,7 +28,7 @@ type Mix struct {
 // PickMix draws a mix.
 func PickMix(s *prng.Source) Mix {
 	m := Mix{Put: 30, Get: 25, Range: 10, Delete: 6, DeleteRange: 3, Txn: 16, Past: 4, Stale: 6, Compact: 2,
-		Groups: 1 + s.Intn(3), Keys: 2 + s.Intn(6), ValueMost: 64, NestMost: s.Intn(3), Odd: 20}
+		Groups: 1 + s.Intn(3), Keys: 2 + s.Intn(6), ValueMost: 1500, NestMost: s.Intn(3), Odd: 20}
 	switch s.Weighted([]int{4, 1, 1, 1, 1}) {
 	case 1:
 		m.Put, m.Get = 100, 20
@@ -127,7 +127,7 @@ func (g *Generator) span(group int) (key, end []byte) {
 func (g *Generator) value() []byte {
 	g.values++
 	v := strconv.AppendUint([]byte(g.prefix), g.values, 10)
-	if g.chance.Permille(100) {
+	if g.chance.Permille(300) {
 		pad := g.chance.Intn(g.mix.ValueMost)
 		for len(v) < pad {
 			v = append(v, byte('A'+len(v)%26))

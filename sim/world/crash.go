@@ -21,11 +21,17 @@ func survives(fn func()) (alive bool) {
 // BurnFuse runs fn (which makes a member, say) with the host due to die in its disk operation number n, counted from 0. It
 // says whether fn got to its end before that. If not, Crash must follow.
 func (h *Host) BurnFuse(n int, fn func()) (alive bool) {
+	h.Disarm()
 	h.fuse = n
 	alive = survives(fn)
-	h.fuse = -1
+	h.Disarm()
 	return alive
 }
+
+// ArmFuse has the host die in the middle of what its lanes do: in the disk operation number n from now, counted from 0; with names
+// set only those that change names count. died is called then, in place of the rest of that work; Crash must follow there. The end of
+// the life disarms it.
+func (h *Host) ArmFuse(n int, names bool, died func()) { h.fuse, h.fuseNames, h.died = n, names, died }
 
 // Crash ends the host's life where it is, also in the middle of what its lanes do. Without power its disks keep of the
 // unsynced writes what they please; a killed process loses nothing that it wrote.
@@ -34,6 +40,7 @@ func (h *Host) Crash(power bool) {
 		return
 	}
 	h.w.Counts.Crashes++
+	h.Disarm()
 	for _, l := range h.lanes {
 		l.breakOff()
 	}
@@ -55,7 +62,11 @@ func (h *Host) Leave() {
 	h.w.Note(Crash, h.id, uint64(h.epoch), 2)
 }
 
+// Disarm takes back ArmFuse.
+func (h *Host) Disarm() { h.fuse, h.fuseNames, h.died = -1, false, nil }
+
 func (h *Host) end() {
+	h.Disarm()
 	h.up, h.paused, h.member = false, false, nil
 	held := h.held
 	h.held = nil
@@ -68,8 +79,8 @@ func (h *Host) end() {
 
 // step is called before each disk operation that changes something. It returns whether the host dies in this one: the
 // operation then does a part of its work and panics with died.
-func (h *Host) step() (dies bool) {
-	if h.fuse < 0 {
+func (h *Host) step(names bool) (dies bool) {
+	if h.fuse < 0 || h.fuseNames && !names {
 		return false
 	}
 	if h.fuse == 0 {

@@ -72,7 +72,7 @@ func (d *Disk) Create(name string, size int64) (port.File, error) {
 	if _, taken := find(d.names, name); taken {
 		return nil, fmt.Errorf("create %s: %w", name, port.ErrExist)
 	}
-	if d.host.step() {
+	if d.host.step(true) {
 		panic(died{})
 	}
 	if !d.room(size) {
@@ -107,7 +107,7 @@ func (d *Disk) Rename(from, to string) error {
 	if !ok {
 		return fmt.Errorf("rename %s: %w", from, port.ErrNotExist)
 	}
-	if d.host.step() {
+	if d.host.step(true) {
 		panic(died{})
 	}
 	if from == to {
@@ -125,7 +125,7 @@ func (d *Disk) Remove(name string) error {
 	if !ok {
 		return fmt.Errorf("remove %s: %w", name, port.ErrNotExist)
 	}
-	if d.host.step() {
+	if d.host.step(true) {
 		panic(died{})
 	}
 	ino := d.names[i].ino
@@ -145,7 +145,7 @@ func (d *Disk) List() ([]string, error) {
 
 // SyncDir makes all changes of names so far durable.
 func (d *Disk) SyncDir() error {
-	if d.host.step() {
+	if d.host.step(true) {
 		panic(died{})
 	}
 	if d.failSync() {

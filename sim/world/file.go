@@ -78,8 +78,12 @@ func (f *handle) WriteAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("write %s: offset %d is negative", f.name, off)
 	}
 	d := f.disk
-	if d.host.step() {
-		f.ino.write(p[:d.host.chance.Intn(len(p)+1)], off)
+	if d.host.step(false) {
+		n := d.host.chance.Intn(len(p) + 1)
+		f.ino.write(p[:n], off)
+		if 0 < n && n < len(p) {
+			d.host.w.Counts.TornWrites++
+		}
 		panic(died{})
 	}
 	if d.writeFail > 0 {
@@ -117,7 +121,7 @@ func (f *handle) Sync() error {
 		return err
 	}
 	d := f.disk
-	if d.host.step() {
+	if d.host.step(false) {
 		panic(died{})
 	}
 	if d.failSync() {
@@ -209,7 +213,7 @@ const (
 )
 
 func (n *inode) loseSectors(d *Disk) {
-	fare := d.chance.Weighted([]int{5, 3, 1, 1})
+	fare := d.chance.Weighted([]int{7, 3, 1, 1})
 	cut := d.chance.Intn(len(n.undo) + 1)
 	// keeps[sector] is how many of the sector's contents since the sync the disk has got to; it is looked up, never ranged.
 	keeps := make(map[int64]int)

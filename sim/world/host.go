@@ -27,7 +27,10 @@ type Host struct {
 
 	drift    int64 // parts per million that the host's clock runs fast
 	slowness int   // disk latency in percent of normal
-	fuse     int   // disk operations until the host dies in one; negative: never
+
+	fuse      int    // disk operations until the host dies in one; negative: never
+	fuseNames bool   // only operations that change names count
+	died      func() // what follows when it dies in its lanes' work
 
 	chance *prng.Source
 }

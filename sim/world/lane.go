@@ -10,13 +10,16 @@ type Lane struct {
 	epoch       uint32
 	least, most time.Duration
 	jobs        []job
-	ran         bool // the first job has run, and is yet to be reported
+	ran         bool // the first job has begun to run, and is yet to be reported
 }
 
 type job struct{ work, done func() }
 
 // diskBytesPerSecond is what a disk takes when it is not slow.
 const diskBytesPerSecond = 200 << 20
+
+// laneWaitMost bounds what a piece of work waits, however slow the disk: it still does when the disk is quick again.
+const laneWaitMost = 10 * time.Second
 
 // Run has work run after all given before, then done called in a turn.
 func (l *Lane) Run(work, done func()) {
@@ -35,14 +38,21 @@ func (l *Lane) begin() {
 	if h.chance.Permille(20) {
 		wait += h.chance.Duration(l.most, 10*l.most) // now and then a disk has something else to do
 	}
-	h.w.schedule(h.w.now+int64(wait)*int64(h.slowness)/100, event{kind: LaneWork, host: h, epoch: l.epoch, fn: l.exec})
+	wait = min(wait*time.Duration(h.slowness)/100, laneWaitMost)
+	h.w.schedule(h.w.now+int64(wait), event{kind: LaneWork, host: h, epoch: l.epoch, fn: l.exec})
 }
 
 func (l *Lane) exec() {
 	h := l.host
 	before := h.w.Counts.BytesWritten
-	l.jobs[0].work()
 	l.ran = true
+	if h.died == nil {
+		l.jobs[0].work()
+	} else if after := h.died; !survives(l.jobs[0].work) {
+		h.Disarm()
+		after()
+		return
+	}
 	moved := int64(h.w.Counts.BytesWritten - before)
 	if cost := scale(moved, int64(time.Second), diskBytesPerSecond) * int64(h.slowness) / 100; cost > int64(time.Millisecond) {
 		h.w.schedule(h.w.now+cost, event{kind: LaneDone, host: h, epoch: l.epoch, fn: l.report})
@@ -69,5 +79,5 @@ func (l *Lane) breakOff() {
 	if len(l.jobs) == 0 || l.ran || !l.host.chance.Permille(600) {
 		return
 	}
-	l.host.BurnFuse(l.host.chance.Intn(8), l.jobs[0].work)
+	l.host.BurnFuse(l.host.chance.Weighted([]int{3, 4, 2, 1, 1}), l.jobs[0].work)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/detcd/detcd/statemachine"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
@@ -170,6 +171,19 @@ func checkEvents(t *rapid.T, h held) {
 			keys[string(kv.Key)] = kv
 		}
 		return keys
+	}
+	if rev := h.model.CompactRevision(); rev >= 0 {
+		if _, err := h.view.Events(rev - 1); err != rpctypes.ErrGRPCCompacted {
+			t.Fatalf("events from %d, compacted at %d: %v", rev-1, rev, err)
+		}
+		first, err := h.view.Events(rev)
+		if err != nil {
+			t.Fatalf("events from the compacted revision %d: %v", rev, err)
+		}
+		e, ok := first.Next()
+		if rev >= 2 && (!ok || e.Revision() != statemachine.Revision{Main: rev} || e.PrevKV() != nil) {
+			t.Fatalf("compacted at %d, first event %v, %v, prev_kv %v", rev, e.Revision(), ok, e.PrevKV())
+		}
 	}
 	events, err := h.view.Events(from + 1)
 	if err != nil {

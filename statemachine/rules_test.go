@@ -62,6 +62,7 @@ func TestApplyBatch_AtMostOnce(t *testing.T) {
 		{"the overtaker again", 5, 3, false},
 		{"sequence 0, which there is not", 5, 0, false},
 		{"far ahead", 5, 2000, true},
+		{"the same again, far ahead", 5, 2000, false},
 		{"at the window's old end", 5, 2000 - 1023, true},
 		{"the same again, there", 5, 2000 - 1023, false},
 		{"older than the window", 5, 2000 - 1024, false},
@@ -342,6 +343,43 @@ func TestApply_OutOfOrderIsABug(t *testing.T) {
 			}()
 			m.ApplyNothing(entry[0], entry[1])
 		})
+	}
+}
+
+// TestStateHash_TellsStatesApart applies one request to equal machines, for which all else is equal.
+func TestStateHash_TellsStatesApart(t *testing.T) {
+	granted := func(id, ttl int64) *pb.InternalRaftRequest {
+		return &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: id, TTL: ttl}}
+	}
+	seen := map[uint64]string{}
+	for name, r := range map[string]*pb.InternalRaftRequest{
+		"nothing":    {DowngradeVersionTest: &pb.DowngradeVersionTestRequest{}},
+		"put":        put("a", "1"),
+		"other":      put("a", "2"),
+		"same":       put("b", "1"), // as it was: only its revision and version change
+		"leased":     {Put: &pb.PutRequest{Key: []byte("a"), Value: []byte("1"), Lease: 1}},
+		"delete":     {DeleteRange: &pb.DeleteRangeRequest{Key: []byte("b")}},
+		"compaction": {Compaction: &pb.CompactionRequest{Revision: 2}},
+		"lease":      granted(2, 5),
+		"longer":     granted(2, 6),
+		"checkpoint": {LeaseCheckpoint: &pb.LeaseCheckpointRequest{Checkpoints: []*pb.LeaseCheckpoint{{ID: 1, Remaining_TTL: 2}}}},
+		"revoke":     {LeaseRevoke: &pb.LeaseRevokeRequest{ID: 1}},
+		"alarm":      {Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_NOSPACE}},
+		"version":    {ClusterVersionSet: &membershippb.ClusterVersionSetRequest{Ver: "3.7.0"}},
+		"downgrade":  {DowngradeInfoSet: &membershippb.DowngradeInfoSetRequest{Enabled: true, Ver: "3.7.0"}},
+		"attributes": {ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{Member_ID: 1, MemberAttributes: &membershippb.Attributes{Name: "x"}}},
+	} {
+		m := newMember()
+		m.change(addVoter(1, "http://1"))
+		m.do(t, granted(1, 5))
+		m.do(t, put("b", "1"))
+		if got := m.do(t, r); got.Err != nil {
+			t.Fatalf("%s: %v", name, got.Err)
+		}
+		if other, taken := seen[m.StateHash()]; taken {
+			t.Errorf("%s and %s have one state hash", name, other)
+		}
+		seen[m.StateHash()] = name
 	}
 }
 

@@ -83,7 +83,7 @@ func (c *checks) judge() {
 		r.failFor(linearizability.CheckRevisions(r.history))
 	}
 	// Also where the witness has found something: a picture helps.
-	report, v := linearizability.CheckPorcupine(r.history, func(i int) string { return r.groups[i] }, porcupineWithin)
+	report, v := linearizability.CheckPorcupine(linearizability.Settle(c.log, r.history), func(i int) string { return r.groups[i] }, porcupineWithin)
 	r.failFor(v)
 	r.counts.Judged, r.counts.Undecided = uint64(report.Judged), uint64(report.Undecided)
 	c.picture = report.Picture

@@ -105,11 +105,13 @@ func bench(ctx context.Context, o options) error {
 	if err := o.build(ctx, dir); err != nil {
 		return err
 	}
+	load := loadBefore()
 	rows, err := p.run(ctx, o, dir)
 	if err != nil {
 		return err
 	}
-	about := describe(ctx, o)
+	about := describe(ctx, o, load)
+	fmt.Printf("%s, load average before: %s, commit %s\n\n", about.machine, about.load, about.commit)
 	writeTable(os.Stdout, rows)
 	if o.report != "" {
 		if err := writeReport(o.report, about, rows); err != nil {

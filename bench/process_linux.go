@@ -36,3 +36,13 @@ func usage(pid int) (cpu time.Duration, rss uint64, err error) {
 
 // endWithParent has the kernel end a server when bench itself is killed.
 func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// loadBefore says how busy the machine is with other things: figures from a busy machine are of little worth.
+func loadBefore() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := bytes.Cut(data, []byte(" "))
+	return string(first)
+}

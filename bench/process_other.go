@@ -35,3 +35,6 @@ func usage(pid int) (cpu time.Duration, rss uint64, err error) {
 
 // endWithParent: only Linux has a way.
 func endWithParent() *syscall.SysProcAttr { return nil }
+
+// loadBefore says how busy the machine is with other things; only Linux tells simply.
+func loadBefore() string { return "unknown" }

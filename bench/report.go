@@ -83,11 +83,13 @@ func writeTable(w io.Writer, rows []row) {
 // about is what a reader of the figures must know to judge them.
 type about struct {
 	date, machine, commit, command string
+	load                           string // load average before the run
 	versions                       []string
 }
 
-func describe(ctx context.Context, o options) about {
+func describe(ctx context.Context, o options, load string) about {
 	a := about{
+		load:    load,
 		date:    time.Now().UTC().Format("2006-01-02"),
 		machine: fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		commit:  firstLine(exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")),
@@ -125,7 +127,8 @@ func firstLine(cmd *exec.Cmd) string {
 func writeReport(path string, a about, rows []row) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench-report`; not to be edited by hand.\n\n")
-	fmt.Fprintf(&b, "- Date: %s, commit %s\n- Machine: %s\n- Command: `%s` (in bench/)\n", a.date, a.commit, a.machine, strings.TrimSpace(a.command))
+	fmt.Fprintf(&b, "- Date: %s, commit %s\n- Machine: %s; load average before the run: %s\n- Command: `%s` (in bench/)\n",
+		a.date, a.commit, a.machine, a.load, strings.TrimSpace(a.command))
 	fmt.Fprintf(&b, "- detcd says `%s`, stock etcd `%s`\n\n", a.versions[0], a.versions[1])
 	b.WriteString(`detcd and stock etcd run at once on loopback with the same flags, load generator and all members on the one machine; the load goes to one,
 then to the other, in turns. Figures are medians over the rounds; low-high are the slowest and the fastest round. CPU is user and system time,

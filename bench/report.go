@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -96,22 +97,36 @@ func describe(ctx context.Context, o options, load string) about {
 	}
 	a.command = "go run . " + strings.Join(commandFlags(), " ")
 	for _, binary := range []string{o.detcd, o.etcd} {
-		a.versions = append(a.versions, firstLine(exec.CommandContext(ctx, binary, "--version")))
+		a.versions = append(a.versions, versionOf(ctx, binary))
 	}
 	return a
 }
 
 // commandFlags are the flags given, without those that only name places of this machine.
 func commandFlags() (out []string) {
-	for _, arg := range os.Args[1:] {
-		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		switch name {
+	flag.Visit(func(f *flag.Flag) {
+		switch f.Name {
 		case "detcd", "etcd", "dir", "report", "profile":
-			continue
+			return
 		}
-		out = append(out, arg)
-	}
+		out = append(out, fmt.Sprintf("-%s=%s", f.Name, f.Value))
+	})
 	return out
+}
+
+// versionOf returns the lines of --version that name a version of the server, not of Go.
+func versionOf(ctx context.Context, binary string) string {
+	out, err := exec.CommandContext(ctx, binary, "--version").Output()
+	if err != nil {
+		return "unknown"
+	}
+	var versions []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "Version: ") && !strings.HasPrefix(line, "Go ") {
+			versions = append(versions, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(versions, ", ")
 }
 
 func firstLine(cmd *exec.Cmd) string {

@@ -25,6 +25,7 @@ type seat struct {
 	diskFault bool   // a disk fault is in force
 	hurts     uint64 // disk operations that failed on demand before this life
 	comeback  bool   // a start is scheduled
+	absent    bool   // left out of the recovery
 	stopping  bool
 	boots     *prng.Source
 }
@@ -56,7 +57,7 @@ func (r *Run) addSeats() {
 // boot starts the member. With mayDie its host may die in the middle of that; then, and where the disk is at fault, it is tried
 // again later.
 func (s *seat) boot(mayDie bool) {
-	if s.host.Up() {
+	if s.host.Up() || s.absent {
 		return
 	}
 	s.comeback = false
@@ -73,7 +74,7 @@ func (s *seat) boot(mayDie bool) {
 		WALDisk:      s.host.Disk("wal"),
 		SnapshotDisk: s.host.Disk("snap"),
 		WALLane:      s.host.Lane(setup.DiskLeast, setup.DiskMost),
-		SnapshotLane: s.host.Lane(setup.DiskLeast, 20*setup.DiskMost),
+		SnapshotLane: s.host.Lane(setup.DiskLeast, 4*setup.DiskMost),
 		Logger:       logger{s},
 		Observer:     res,
 	}
@@ -174,6 +175,9 @@ func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role
 		r.seat.run.checks.leads(r, term)
 		if r.role != node.Leader {
 			r.seat.run.counts.Leaders++
+			if r.seat.run.onLeader != nil {
+				r.seat.run.onLeader(r)
+			}
 		}
 	}
 	r.role = role

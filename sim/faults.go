@@ -46,12 +46,55 @@ func (r *Run) heal() {
 		}
 	}
 	r.world.Net().SetWeather(r.setup.Fair)
+	r.leaveOut()
+	r.bootAll()
+}
+
+// leaveOut keeps a minority down, in some runs: those who are left must do without, whatever state they are in.
+func (r *Run) leaveOut() {
+	chance := r.world.Stream("leave out")
+	absent := 0
+	if chance.Permille(600) {
+		absent = chance.Intn((len(r.seats)+1)/2 + 1)
+		absent = min(absent, (len(r.seats)-1)/2)
+	}
+	leave := func(s *seat) {
+		if absent > 0 && !s.absent {
+			r.story.say("%s stays down", s.name)
+			absent--
+			s.absent = true
+			s.crash(false)
+		}
+	}
+	// Who has just died knows what the others may not.
 	for _, s := range r.seats {
-		if !s.host.Up() {
+		if s.now == nil {
+			leave(s)
+		}
+	}
+	for absent > 0 {
+		leave(r.seats[chance.Intn(len(r.seats))])
+	}
+}
+
+// bootAll starts everyone who is down and is to come back.
+func (r *Run) bootAll() {
+	for _, s := range r.seats {
+		if !s.host.Up() && !s.absent {
 			s.comeback = false
 			s.bootSoon()
 		}
 	}
+}
+
+// present are the members that are not left out.
+func (r *Run) present() (seats []*seat) {
+	for _, s := range r.seats {
+		if !s.absent {
+			seats = append(seats, s)
+		}
+	}
+	return seats
 }
 
 // victim picks a member that lives: often the leader, for whom there is the most to go wrong. nil if none lives.

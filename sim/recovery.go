@@ -23,8 +23,9 @@ func (r *Run) recovers(when string) {
 		return
 	}
 	r.quiet = false
-	left := len(r.seats)
-	for _, s := range r.seats {
+	present := r.present()
+	left := len(present)
+	for _, s := range present {
 		r.audit(s, func() { left-- })
 	}
 	if !r.advance(r.world.Now()+serveWithin, func() bool { return left == 0 }) {
@@ -71,7 +72,7 @@ func (r *Run) audit(s *seat, served func()) {
 // agreed says whether nothing is under way and all members have applied the same entries.
 func (r *Run) agreed() bool {
 	var first uint64
-	for i, s := range r.seats {
+	for i, s := range r.present() {
 		if s.now == nil {
 			return false
 		}
@@ -107,7 +108,8 @@ func (r *Run) positions() (text string) {
 // compare holds all members' states against each other, and each one's running hash against one made from scratch.
 func (r *Run) compare(when string) {
 	var first *statemachine.View
-	for _, s := range r.seats {
+	present := r.present()
+	for _, s := range present {
 		r.failFor(r.checks.durability.Recovered(uint64(s.peer.ID), s.now.member.Status().Committed))
 		v := s.now.member.AcquireView()
 		defer v.Release()
@@ -121,14 +123,14 @@ func (r *Run) compare(when string) {
 		}
 		if v.StateHash() != first.StateHash() || v.Revision() != first.Revision() {
 			r.fail(&Failure{Promise: "replica equality", Story: fmt.Sprintf("%s: %s has revision %d and hash %x, %s has %d and %x", when,
-				r.seats[0].name, first.Revision(), first.StateHash(), s.name, v.Revision(), v.StateHash())})
+				present[0].name, first.Revision(), first.StateHash(), s.name, v.Revision(), v.StateHash())})
 			return
 		}
 		a, _, errA := first.HashKV(0)
 		b, _, errB := v.HashKV(0)
 		if a != b || errA != nil || errB != nil {
 			r.fail(&Failure{Promise: "replica equality", Story: fmt.Sprintf("%s: HashKV of %s is %x (%v), of %s %x (%v)", when,
-				r.seats[0].name, a, errA, s.name, b, errB)})
+				present[0].name, a, errA, s.name, b, errB)})
 			return
 		}
 	}

@@ -43,6 +43,9 @@ type Run struct {
 	groups  []string // of each operation in the history
 	stamps  uint64
 
+	// onLeader, if not nil, is told of each member that comes to lead.
+	onLeader func(*resident)
+
 	healed  bool // trouble is over
 	quiet   bool // clients make no more requests
 	failure *Failure
@@ -149,6 +152,7 @@ func (r *Run) live() {
 		r.addClient().think()
 	}
 	r.crashes()
+	r.usurpers()
 	r.blackouts()
 	r.restarts()
 	r.pauses()
@@ -158,6 +162,13 @@ func (r *Run) live() {
 	r.badDisks()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
+	if len(r.present()) < len(r.seats) {
+		r.recovers("after the faults end, without those who stay down")
+		for _, s := range r.seats {
+			s.absent = false
+		}
+		r.bootAll()
+	}
 	r.recovers("after the faults end")
 	if r.failure != nil {
 		return

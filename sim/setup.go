@@ -38,14 +38,14 @@ type Setup struct {
 
 // FaultRates are the mean times between faults of each kind; zero: never in this run.
 type FaultRates struct {
-	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk time.Duration
+	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk, Usurper time.Duration
 }
 
 // pickSetup draws a set-up. Every rate is off in some seeds: a fault can hide what another would show.
 func pickSetup(seed uint64) Setup {
 	s := prng.New(seed, "setup")
 	c := Setup{Seed: seed}
-	c.Members = []int{1, 3, 5}[s.Weighted([]int{1, 7, 2})]
+	c.Members = []int{1, 3, 5}[s.Weighted([]int{2, 14, 4})]
 	for range c.Members {
 		c.Drift = append(c.Drift, s.Between(-30_000, 30_000))
 	}
@@ -65,6 +65,10 @@ func pickSetup(seed uint64) Setup {
 	}
 	c.DiskLeast = s.Duration(20*time.Microsecond, time.Millisecond)
 	c.DiskMost = c.DiskLeast + s.Duration(0, 8*time.Millisecond)
+	if s.Permille(150) {
+		// A disk that turns. One that takes about as long as an election would let none end.
+		c.DiskMost += s.Duration(0, c.Node.TickInterval*time.Duration(c.Node.ElectionTicks)/8)
+	}
 	rate := func(chance int, least, most time.Duration) time.Duration {
 		d := s.Duration(least, most)
 		if !s.Permille(chance) {
@@ -81,6 +85,7 @@ func pickSetup(seed uint64) Setup {
 		Storm:     rate(500, 10*time.Second, 40*time.Second),
 		SlowDisk:  rate(400, 10*time.Second, 60*time.Second),
 		BadDisk:   rate(350, 15*time.Second, 60*time.Second),
+		Usurper:   rate(300, 10*time.Second, 40*time.Second),
 	}
 	return c
 }
@@ -95,8 +100,8 @@ func pickNode(s *prng.Source) node.Config {
 		SegmentBytes:    s.Between(8<<10, 128<<10),
 		SnapshotBytes:   s.Between(16<<10, 256<<10),
 		SnapshotEntries: []uint64{0, 20, 100, 300}[s.Weighted([]int{2, 2, 4, 2})],
-		CatchUpEntries:  []uint64{5, 50, 5000}[s.Weighted([]int{4, 4, 2})],
-		ChunkBytes:      int(s.Between(256, 16<<10)),
+		CatchUpEntries:  []uint64{10, 50, 5000}[s.Weighted([]int{4, 4, 2})],
+		ChunkBytes:      int(s.Between(1<<10, 16<<10)),
 		RequestTimeout:  s.Duration(2*time.Second, 7*time.Second),
 	}
 }

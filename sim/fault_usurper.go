@@ -1,0 +1,47 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/detcd/detcd/sim/world"
+)
+
+// usurpers have leaders fall as soon as they are elected, one after the other: terms grow, votes are spent, and who holds which entries
+// comes apart.
+func (r *Run) usurpers() {
+	stop := func() { r.onLeader = nil }
+	r.addFault("usurper", r.setup.Faults.Usurper, func(f *fault) {
+		kills, cutOff := 1+f.chance.Intn(3), f.chance.Permille(600)
+		if l := r.leader(); l != nil && cutOff && len(r.seats) > 1 {
+			d := f.chance.Duration(time.Second, 6*time.Second)
+			r.story.say("%s, who leads, is cut off for %v", l.name, d)
+			r.counts.Partitions++
+			both := func(change func(from, to *world.Host)) {
+				for _, s := range r.seats {
+					if s != l {
+						change(l.host, s.host)
+						change(s.host, l.host)
+					}
+				}
+			}
+			both(r.world.Net().Block)
+			r.faultAfter(d, func() {
+				r.story.say("%s is back on the network", l.name)
+				both(r.world.Net().Unblock)
+			})
+		}
+		r.onLeader = func(res *resident) {
+			s, wait := res.seat, f.chance.Duration(0, 30*time.Millisecond)
+			if kills--; kills == 0 {
+				stop()
+			}
+			r.faultAfter(wait, func() {
+				if s.now == res && !r.healed {
+					r.story.say("%s crashes, having just been elected", s.name)
+					s.crash(false)
+					s.bootSoon()
+				}
+			})
+		}
+	}, stop)
+}

@@ -106,11 +106,12 @@ func step(k keys, o *Operation, output any) []keys {
 	return next
 }
 
-// refusable says whether what is not in the model can refuse a request: a lease that is not there, a revision that is compacted.
+// refusable says whether what is not in the model can refuse a request: a lease that is not there, a revision that is compacted; or, in
+// a transaction whose branch only a revision decides, a key that is not there.
 func refusable(m proto.Message) bool {
 	switch r := m.(type) {
 	case *pb.PutRequest:
-		return r.GetLease() != 0
+		return r.GetLease() != 0 || r.GetIgnoreValue() || r.GetIgnoreLease()
 	case *pb.RangeRequest:
 		return r.GetRevision() != 0
 	case *pb.TxnRequest:

@@ -51,6 +51,7 @@ type Member struct {
 	turns    uint64
 
 	compacting   bool // a step of a compaction was made a moment ago
+	peersChanged bool // and the network was not told yet
 	versionAsked bool // this leader has proposed a cluster version
 
 	stopping     bool
@@ -216,6 +217,9 @@ func (m *Member) EndTurn() {
 		m.handleReady()
 		m.askPostponed()
 		m.handleReady()
+		if m.peersChanged {
+			m.setPeers()
+		}
 		m.writer.start(m)
 		m.publish()
 		m.serveReads()

@@ -56,7 +56,7 @@ func (m *Member) applyConfChange(e *raftpb.Entry) {
 	}
 	m.confState = m.raft.ApplyConfChange(cc)
 	m.machine.SetConfState(encodeConfState(m.confState))
-	m.setPeers()
+	m.peersChanged = true
 }
 
 func memberChange(cc *raftpb.ConfChange, c memberContext) statemachine.MemberChange {
@@ -82,19 +82,21 @@ func encodeConfState(cs *raftpb.ConfState) []byte {
 	return b
 }
 
-// setPeers tells the network who the members are.
+// setPeers tells the network who the members are: once a turn, since one that is left out for a moment is taken for removed. Until the
+// entries that found the cluster are all applied, its founders are the members.
 func (m *Member) setPeers() {
+	m.peersChanged = false
 	var peers []port.Peer
-	for _, p := range m.machine.Members() {
-		if p.ID != uint64(m.config.ID) {
-			peers = append(peers, port.Peer{ID: port.MemberID(p.ID), URLs: p.PeerURLs})
-		}
-	}
-	if len(peers) == 0 {
-		// Before the first entries are applied, the founding members are all that is known.
+	if applied, _ := m.machine.Applied(); applied < uint64(len(m.config.Bootstrap)) {
 		for _, p := range sortedPeers(m.config.Bootstrap) {
 			if p.ID != m.config.ID {
 				peers = append(peers, port.Peer{ID: p.ID, URLs: p.PeerURLs})
+			}
+		}
+	} else {
+		for _, p := range m.machine.Members() {
+			if p.ID != uint64(m.config.ID) {
+				peers = append(peers, port.Peer{ID: port.MemberID(p.ID), URLs: p.PeerURLs})
 			}
 		}
 	}

@@ -319,7 +319,7 @@ func (m *Member) install(a *arrived) {
 	m.snapshots.bytesSince, m.snapshots.entriesSince = 0, 0
 	m.snapshots.busy = true
 	m.releaseBefore(a.mark)
-	m.setPeers()
+	m.peersChanged = true
 	m.reconcileProposals()
 	m.ports.Observer.Installed(a.mark.Index, m.machine.StateHash())
 	m.log(port.Info, "installed snapshot", "snapshot-index", a.mark.Index, "bytes", a.size)

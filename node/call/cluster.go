@@ -11,6 +11,9 @@ const Version = "3.7.3"
 // StorageVersion is reported where etcd reports the version of its storage schema.
 const StorageVersion = "3.7.0"
 
+// emptyBytes is reported for a store that holds nothing, in bytes: clients divide by the size, so it is never zero.
+const emptyBytes = 4 << 10
+
 // MemberList lists the cluster's members (Cluster.MemberList).
 var MemberList = Unary[*pb.MemberListRequest, *pb.MemberListResponse]{
 	Begin: func(_ Limits, r *pb.MemberListRequest) (Step, error) {
@@ -33,6 +36,7 @@ var Status = Unary[*pb.StatusRequest, *pb.StatusResponse]{
 	Finish: func(_ *pb.StatusRequest, o Outcome) (*pb.StatusResponse, error) {
 		s := o.Status
 		total, inUse := o.View.Sizes()
+		total, inUse = total+emptyBytes, inUse+emptyBytes
 		resp := &pb.StatusResponse{
 			Header:           header(s, o.View.Revision()),
 			Version:          Version,

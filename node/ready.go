@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -39,10 +40,31 @@ func (m *Member) handleReady() {
 		if len(rd.ReadStates) > 0 {
 			m.confirmReads(rd.ReadStates)
 		}
-		for _, msg := range rd.Messages {
+		for _, msg := range holdVoteRequests(rd.Messages) {
 			m.dispatch(msg)
 		}
 	}
+}
+
+// holdVoteRequests has a candidate ask for votes only once its own, and the new term, are durable. Raft with asynchronous writes would
+// ask at once and waits for no more than its vote to be durable, so that it may come to lead by the others' votes alone. A crash then
+// takes it back to the term before, it is elected for the same term again, and writes other entries where the same term has some already.
+func holdVoteRequests(messages []*raftpb.Message) []*raftpb.Message {
+	var held []*raftpb.Message
+	var write *raftpb.Message
+	for _, msg := range messages {
+		switch {
+		case msg.GetType() == raftpb.MsgVote:
+			held = append(held, msg)
+		case msg.GetTo() == raft.LocalAppendThread:
+			write = msg
+		}
+	}
+	if len(held) == 0 || write == nil {
+		return messages
+	}
+	write.Responses = append(held, write.GetResponses()...)
+	return slices.DeleteFunc(slices.Clone(messages), func(msg *raftpb.Message) bool { return msg.GetType() == raftpb.MsgVote })
 }
 
 // dispatch carries out one of raft's messages: to the log, to the state machine, or to another member.

@@ -30,9 +30,9 @@ sim-wasm-test: $(BIN)/wasm ## compare the fingerprints of some seeds on the thre
 
 sim-wasm-compare:
 	@for s in $(WASM_SEEDS); do \
-	  n=$$($(BIN)/wasm/detcd-sim -one=$$s) || { echo "$$n"; exit 1; }; \
-	  w=$$($(BIN)/wasm/wasmrun $(BIN)/wasm/detcd-sim.wasi.wasm -one=$$s) || { echo "$$w"; exit 1; }; \
-	  j=$$($(JS_EXEC) $(BIN)/wasm/detcd-sim.js.wasm -one=$$s) || { echo "$$j"; exit 1; }; \
+	  n=$$($(BIN)/wasm/detcd-sim -seed=$$s) || { echo "$$n"; exit 1; }; \
+	  w=$$($(BIN)/wasm/wasmrun $(BIN)/wasm/detcd-sim.wasi.wasm -seed=$$s) || { echo "$$w"; exit 1; }; \
+	  j=$$($(JS_EXEC) $(BIN)/wasm/detcd-sim.js.wasm -seed=$$s) || { echo "$$j"; exit 1; }; \
 	  echo "native $$n"; \
 	  for o in "wasip1 $$w" "js $$j"; do \
 	    if [ "$${o#* }" = "$$n" ]; then echo "$${o%% *} the same"; else \

@@ -31,14 +31,18 @@ func (r *Run) usurpers() {
 			})
 		}
 		r.onLeader = func(res *resident) {
-			s, wait := res.seat, f.chance.Duration(0, 30*time.Millisecond)
+			s, power := res.seat, f.chance.Permille(500)
+			wait := f.chance.Duration(0, 20*time.Millisecond)
+			if f.chance.Permille(300) {
+				wait = f.chance.Duration(0, 200*time.Millisecond)
+			}
 			if kills--; kills == 0 {
 				stop()
 			}
 			r.faultAfter(wait, func() {
 				if s.now == res && !r.healed {
-					r.story.say("%s crashes, having just been elected", s.name)
-					s.crash(false)
+					r.story.say("%s crashes, having just been elected (power lost: %v)", s.name, power)
+					s.crash(power)
 					s.bootSoon()
 				}
 			})

@@ -85,7 +85,7 @@ func pickSetup(seed uint64) Setup {
 		Storm:     rate(500, 10*time.Second, 40*time.Second),
 		SlowDisk:  rate(400, 10*time.Second, 60*time.Second),
 		BadDisk:   rate(350, 15*time.Second, 60*time.Second),
-		Usurper:   rate(300, 10*time.Second, 40*time.Second),
+		Usurper:   rate(350, 5*time.Second, 40*time.Second),
 	}
 	return c
 }

@@ -1,7 +1,7 @@
 // Command mutants puts known bugs back, one at a time, and shows that the simulator catches each. A mutant is a patch in sim/mutants: its
 // head says which bug of which system it is and which promise it breaks, the rest is a diff against this tree. Each is applied to a copy
 // of the tree, and seeds are run until one fails; the same seeds must pass without the patch. A head with the line "Check: determinism" asks
-// for each seed to be run twice and the lines compared.
+// for each seed to be run twice and the lines compared. One with "From: N" has the seeds begin with N, where a mutant is caught rarely.
 //
 // It only starts other programs (go, git) and waits for them.
 package main
@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -63,8 +64,9 @@ func run(seeds uint64, only string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		from := firstSeed(head)
 		caught, how := uint64(0), ""
-		for seed := uint64(1); seed <= seeds && caught == 0; seed++ {
+		for seed := from; seed < from+seeds && caught == 0; seed++ {
 			if how = judge(mutant, seed, twice); how != "" {
 				caught = seed
 			}
@@ -74,18 +76,30 @@ func run(seeds uint64, only string) error {
 			missed++
 			continue
 		}
-		for seed := uint64(1); seed <= caught; seed++ {
+		for seed := from; seed <= caught; seed++ {
 			if how := judge(sound, seed, twice); how != "" {
 				return fmt.Errorf("seed %d fails without any mutant: %s", seed, how)
 			}
 		}
-		fmt.Printf("%-58s caught after %3d seeds: %s\n", name, caught, how)
+		fmt.Printf("%-58s caught after %3d seeds from %d on: %s\n", name, caught-from+1, from, how)
 	}
 	if missed > 0 {
 		return fmt.Errorf("%d of %d mutants were not caught", missed, len(patches))
 	}
 	fmt.Printf("%d mutants, all caught; the tree as it is passes the same seeds\n", len(patches))
 	return nil
+}
+
+var fromLine = regexp.MustCompile(`(?m)^From: (\d+)$`)
+
+// firstSeed is where a mutant's seeds begin.
+func firstSeed(head []byte) uint64 {
+	if m := fromLine.FindSubmatch(head); m != nil {
+		if n, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil {
+			return n
+		}
+	}
+	return 1
 }
 
 // judge runs one seed and says what is wrong with it, empty if nothing is.

@@ -71,8 +71,9 @@ func TestTransport_NoticesSilence(t *testing.T) {
 		s, _ := b.Peer(1)
 		return s.HeardSince.IsZero()
 	})
-	if a.log.count("nothing was heard for 200ms") == 0 {
-		t.Errorf("the reason is not in the log: %q", a.log.all())
+	// The end that notices first says so; the other may then see no more than the connection ending.
+	if a.log.count("nothing was heard for 200ms")+b.log.count("nothing was heard for 200ms") == 0 {
+		t.Errorf("the reason is in neither log: %q, %q", a.log.all(), b.log.all())
 	}
 	px.set(false, false)
 	reach(t, a, b, 2, "after")

@@ -1,0 +1,40 @@
+package sim
+
+import (
+	"crypto/rand"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/detcd/detcd/sim/world"
+)
+
+// Faults never damage what was synced, as no member can be held to outlive that. A disk that does so must be found out: the member refuses
+// to start, and names the file, rather than serve something else.
+func TestBoot_RefusesADamagedLog(t *testing.T) {
+	defer func(reader io.Reader) { rand.Reader = reader }(rand.Reader)
+	for seed := uint64(1); seed <= 5; seed++ {
+		r := &Run{setup: pickSetup(seed), world: world.New(seed, nil)}
+		rand.Reader = r.world.Stream("raft")
+		r.story = story{world: r.world}
+		r.checks = newChecks(r)
+		r.live()
+		if r.failure != nil {
+			t.Fatalf("seed %d: %+v", seed, r.failure)
+		}
+		s := r.seats[0]
+		s.crash(false)
+		files, err := s.host.Disk("wal").List()
+		if err != nil || len(files) == 0 {
+			t.Fatalf("seed %d: the log's files are %v, %v", seed, files, err)
+		}
+		// Past the segment's header, with synced records behind it.
+		if !s.host.Disk("wal").Corrupt(files[0], 300, 1) {
+			t.Fatalf("seed %d: %s is too short", seed, files[0])
+		}
+		s.boot(false)
+		if r.failure == nil || r.failure.Promise != "recoverability" || !strings.Contains(r.failure.Story, files[0]) {
+			t.Errorf("seed %d: a member started from a damaged log, or did not say where it is damaged: %+v", seed, r.failure)
+		}
+	}
+}

@@ -110,12 +110,13 @@ func (s *entries) reset(index, term uint64) {
 	s.list, s.bytes = nil, 0
 }
 
-// trim forgets entries up to and including applied, all but the newest maxEntries of them, fewer if they pass maxBytes.
-func (s *entries) trim(applied, maxEntries uint64, maxBytes int64) {
+// trim forgets entries up to and including applied, all but the newest maxEntries of them and those after awaited, fewer if they pass
+// maxBytes.
+func (s *entries) trim(applied, awaited, maxEntries uint64, maxBytes int64) {
 	n := 0
 	for ; n < len(s.list); n++ {
 		index := s.base.index + 1 + uint64(n)
-		if index > applied || (applied-index < maxEntries && s.bytes <= maxBytes) {
+		if index > applied || (s.bytes <= maxBytes && (applied-index < maxEntries || index > awaited)) {
 			break
 		}
 		s.bytes -= entryBytes(s.list[n])

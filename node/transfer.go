@@ -3,9 +3,11 @@ package node
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
@@ -23,6 +25,8 @@ type transfers struct {
 	// streams is the number of streams begun by this run of the member.
 	streams  uint64
 	incoming *incoming
+	// awaited are the snapshots on their way, or there but not known to be installed: the entries after them will be wanted.
+	awaited []awaited
 	// arrived is a snapshot that is durable and read back, while raft decides on it.
 	arrived *arrived
 }
@@ -49,6 +53,13 @@ type outgoing struct {
 	read         bool // the reader is at its end
 	lastProgress port.Instant
 	lastSent     port.Instant
+}
+
+type awaited struct {
+	to       port.MemberID
+	index    uint64
+	complete bool         // it is there
+	since    port.Instant // when
 }
 
 type incoming struct {
@@ -84,6 +95,7 @@ func (m *Member) startTransfer(msg *raftpb.Message) {
 		return
 	}
 	m.endTransfer(to)
+	m.awaitNoMore(to)
 	encoded, err := proto.Marshal(msg)
 	if err != nil {
 		panic("node: snapshot message can't be encoded: " + err.Error())
@@ -105,6 +117,7 @@ func (m *Member) startTransfer(msg *raftpb.Message) {
 	m.transfers.outgoing = append(m.transfers.outgoing, nil)
 	copy(m.transfers.outgoing[at+1:], m.transfers.outgoing[at:])
 	m.transfers.outgoing[at] = t
+	m.transfers.awaited = append(m.transfers.awaited, awaited{to: to, index: index})
 	m.log(port.Info, "sending snapshot to a follower that is too far behind", "to", to, "snapshot-index", index)
 	m.pump(t)
 }
@@ -152,7 +165,33 @@ func (m *Member) stopTransfers() {
 	for _, t := range m.transfers.outgoing {
 		t.view.Release()
 	}
-	m.transfers.outgoing = nil
+	m.transfers.outgoing, m.transfers.awaited = nil, nil
+}
+
+func (m *Member) awaitNoMore(to port.MemberID) {
+	m.transfers.awaited = slices.DeleteFunc(m.transfers.awaited, func(a awaited) bool { return a.to == to })
+}
+
+// awaited returns the index after which all entries are kept for followers that are being sent a snapshot: otherwise, where the log grows
+// faster than a snapshot travels, they would be too far behind again when it is there, and so for ever.
+func (m *Member) awaited(applied uint64) uint64 {
+	if len(m.transfers.awaited) == 0 {
+		return applied
+	}
+	match := make(map[port.MemberID]uint64)
+	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		match[port.MemberID(id)] = pr.Match
+	})
+	m.transfers.awaited = slices.DeleteFunc(m.transfers.awaited, func(a awaited) bool {
+		have, member := match[a.to]
+		// One that was there long ago, and was never heard of again, is not waited for.
+		return !member || have >= a.index || a.complete && m.now().Sub(a.since) >= chunkGiveUpTicks*m.config.TickInterval
+	})
+	least := applied
+	for _, a := range m.transfers.awaited {
+		least = min(least, a.index)
+	}
+	return least
 }
 
 // handleChunkAck moves a stream on.
@@ -168,9 +207,15 @@ func (m *Member) handleChunkAck(from port.MemberID, payload []byte) error {
 		switch {
 		case a.state == chunkComplete:
 			m.endTransfer(from)
+			for i := range m.transfers.awaited {
+				if w := &m.transfers.awaited[i]; w.to == from {
+					w.complete, w.since = true, m.now()
+				}
+			}
 			m.raft.ReportSnapshot(uint64(from), raft.SnapshotFinish)
 		case a.state == chunkRefused:
 			m.endTransfer(from)
+			m.awaitNoMore(from)
 			m.raft.ReportSnapshot(uint64(from), raft.SnapshotFailure)
 		case a.next >= t.base && a.next-t.base <= uint32(len(t.window)):
 			// Even an answer that wants nothing new says that the receiver lives.
@@ -357,6 +402,7 @@ func (m *Member) tickTransfers() {
 		if now.Sub(t.lastProgress) >= giveUp {
 			m.log(port.Warn, "gave up sending a snapshot: the follower does not answer", "to", t.to, "snapshot-index", t.index)
 			m.endTransfer(t.to)
+			m.awaitNoMore(t.to)
 			m.raft.ReportSnapshot(uint64(t.to), raft.SnapshotFailure)
 			i--
 			continue

@@ -12,10 +12,7 @@ import (
 	"github.com/detcd/detcd/sim"
 )
 
-var (
-	seedFlag  = flag.Uint64("seed", 0, "run this seed only, and print its line")
-	traceFlag = flag.String("trace", "", "with -seed: write a line for each event to this file")
-)
+var seedFlag = flag.Uint64("seed", 0, "run this seed only, and print its line; with go test's -trace, write a line for each event to that file")
 
 // TestMain runs one seed and prints one line if -seed is given, else the tests.
 func TestMain(m *testing.M) {
@@ -25,10 +22,36 @@ func TestMain(m *testing.M) {
 	if !given {
 		os.Exit(m.Run())
 	}
-	if err := runOne(*seedFlag, *traceFlag); err != nil {
+	if err := runOne(*seedFlag, traceFile()); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+}
+
+// traceFile is what -trace names. The go command takes that flag for itself, for a trace of the runtime; without m.Run there is none, and
+// the file is ours.
+func traceFile() string {
+	f, dir := flag.Lookup("test.trace"), flag.Lookup("test.outputdir")
+	if f == nil || f.Value.String() == "" {
+		return ""
+	}
+	if dir == nil || filepath.IsAbs(f.Value.String()) {
+		return f.Value.String()
+	}
+	return filepath.Join(dir.Value.String(), f.Value.String())
+}
+
+// printLine prints the line of a seed that is ok. "go test ./sim" throws away what a package prints that passes, unless it has -v; but the
+// line is what the caller has asked for, so where there is a way it goes to the go command's own output.
+func printLine(line string) {
+	if !testing.Verbose() {
+		if out := commandOutput(); out != nil {
+			defer out.Close()
+			fmt.Fprintln(out, line)
+			return
+		}
+	}
+	fmt.Println(line)
 }
 
 func runOne(seed uint64, trace string) error {
@@ -47,10 +70,11 @@ func runOne(seed uint64, trace string) error {
 			return err
 		}
 	}
-	fmt.Println(r.Line())
 	if r.Failure == nil {
+		printLine(r.Line())
 		return nil
 	}
+	fmt.Println(r.Line())
 	return fmt.Errorf("%s", sim.Explain(r, inDir(os.TempDir())))
 }
 

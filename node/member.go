@@ -48,7 +48,6 @@ type Member struct {
 	turnBegun bool
 	// outcomes are called when the turn's state is published.
 	outcomes []func()
-	turns    uint64
 
 	compacting   bool // a step of a compaction was made a moment ago
 	peersChanged bool // and the network was not told yet
@@ -215,8 +214,6 @@ func (m *Member) EndTurn() {
 		m.gather()
 		m.askReads()
 		m.handleReady()
-		m.askPostponed()
-		m.handleReady()
 		if m.peersChanged {
 			m.setPeers()
 		}
@@ -233,7 +230,6 @@ func (m *Member) EndTurn() {
 		}
 	}
 	m.turnBegun = false
-	m.turns++
 }
 
 // tick is raft's unit of time passing.

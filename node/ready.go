@@ -43,6 +43,7 @@ func (m *Member) handleReady() {
 		for _, msg := range holdVoteRequests(rd.Messages) {
 			m.dispatch(msg)
 		}
+		m.askPostponed()
 	}
 }
 

@@ -109,13 +109,15 @@ func (m *Member) takeSnapshot() {
 	}
 	s.busy, s.bytesSince, s.entriesSince = true, 0, 0
 	mark := wal.SnapshotMark{Index: index, Term: term, ConfState: view.ConfState()}
+	reader := view.Snapshot() // pins the view itself
+	view.Release()
 	id, disk := m.identity(), m.ports.SnapshotDisk
 	var size int64
 	var err error
 	m.ports.SnapshotLane.Run(func() {
-		size, err = snapshot.Write(disk, id, mark, view.Snapshot())
+		size, err = snapshot.Write(disk, id, mark, reader)
 	}, func() {
-		view.Release()
+		_ = reader.Close() // never fails
 		if m.failed != nil {
 			return
 		}

@@ -26,6 +26,10 @@ type Status struct {
 	SnapshotIndex uint64
 	// LogBytes is what the log has grown by since that snapshot.
 	LogBytes int64
+	// PinnedViews are the views in use besides the published one. Compaction takes nothing away from them, so one that is held for
+	// long keeps memory; OldestView is the log index of the oldest, the published one included.
+	PinnedViews int
+	OldestView  uint64
 	// Failed says why the member can't go on; nil while it can.
 	Failed error
 }
@@ -33,6 +37,7 @@ type Status struct {
 // Status returns the member's state. Call it within a turn.
 func (m *Member) Status() Status {
 	applied, _ := m.machine.Applied()
+	pinned, oldest := m.machine.PinnedViews()
 	return Status{
 		ID:               m.config.ID,
 		ClusterID:        m.config.ClusterID,
@@ -46,6 +51,8 @@ func (m *Member) Status() Status {
 		PendingReads:     m.reads.count,
 		SnapshotIndex:    m.snapshots.lastIndex,
 		LogBytes:         m.snapshots.bytesSince,
+		PinnedViews:      pinned,
+		OldestView:       oldest,
 		Failed:           m.failed,
 	}
 }

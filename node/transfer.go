@@ -43,9 +43,8 @@ const (
 type outgoing struct {
 	to      port.MemberID
 	stream  uint64
-	view    *statemachine.View
-	reader  io.Reader
-	message []byte // the raft message that the snapshot belongs to
+	reader  *statemachine.SnapshotReader // pins the view that is sent, until it is closed
+	message []byte                       // the raft message that the snapshot belongs to
 	index   uint64
 	// window holds the chunks sent and not acknowledged; the first has the number base.
 	window       []*chunk
@@ -90,7 +89,7 @@ func (m *Member) startTransfer(msg *raftpb.Message) {
 		m.raft.ReportSnapshot(uint64(to), raft.SnapshotFailure)
 		return
 	}
-	if viewIndex, _ := view.Applied(); viewIndex != index || !view.Acquire() {
+	if viewIndex, _ := view.Applied(); viewIndex != index {
 		m.raft.ReportSnapshot(uint64(to), raft.SnapshotFailure)
 		return
 	}
@@ -104,7 +103,6 @@ func (m *Member) startTransfer(msg *raftpb.Message) {
 	t := &outgoing{
 		to:           to,
 		stream:       m.incarnation<<32 | m.transfers.streams,
-		view:         view,
 		reader:       view.Snapshot(),
 		message:      encoded,
 		index:        index,
@@ -153,7 +151,7 @@ func (m *Member) sendChunk(t *outgoing, c *chunk) {
 func (m *Member) endTransfer(to port.MemberID) {
 	for i, t := range m.transfers.outgoing {
 		if t.to == to {
-			t.view.Release()
+			_ = t.reader.Close() // never fails
 			m.transfers.outgoing = append(m.transfers.outgoing[:i], m.transfers.outgoing[i+1:]...)
 			return
 		}
@@ -163,7 +161,7 @@ func (m *Member) endTransfer(to port.MemberID) {
 // stopTransfers ends all outgoing streams: this member leads no more.
 func (m *Member) stopTransfers() {
 	for _, t := range m.transfers.outgoing {
-		t.view.Release()
+		_ = t.reader.Close() // never fails
 	}
 	m.transfers.outgoing, m.transfers.awaited = nil, nil
 }

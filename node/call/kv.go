@@ -75,8 +75,8 @@ var Txn = Unary[*pb.TxnRequest, *pb.TxnResponse]{
 		if err := statemachine.CheckTxn(r, l.MaxTxnOps); err != nil {
 			return Step{}, err
 		}
-		if readOnly, serializable := readsOnly(r); readOnly {
-			return Step{Way: readingWay(serializable)}, nil
+		if statemachine.IsReadOnly(r) {
+			return Step{Way: readingWay(mayBeStale(r))}, nil
 		}
 		return propose(l, &pb.InternalRaftRequest{Txn: r})
 	},
@@ -122,24 +122,15 @@ func propose(l Limits, r *pb.InternalRaftRequest) (Step, error) {
 	return Step{Way: Proposed, Request: r}, nil
 }
 
-// readsOnly says whether a transaction can't write, and whether all its reads are serializable.
-func readsOnly(r *pb.TxnRequest) (readOnly, serializable bool) {
-	serializable = true
+// mayBeStale says whether a read-only transaction asks for no more than some state of the past. etcd puts every nested transaction through
+// the log, so nobody expects a stale answer from one that holds one.
+func mayBeStale(r *pb.TxnRequest) bool {
 	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
 		for _, op := range ops {
-			switch {
-			case op.GetRequestRange() != nil:
-				serializable = serializable && op.GetRequestRange().GetSerializable()
-			case op.GetRequestTxn() != nil:
-				if nested, _ := readsOnly(op.GetRequestTxn()); !nested {
-					return false, false
-				}
-				// etcd puts every nested transaction through the log, so nobody expects a stale answer from one.
-				serializable = false
-			default:
-				return false, false
+			if !op.GetRequestRange().GetSerializable() {
+				return false
 			}
 		}
 	}
-	return true, serializable
+	return true
 }

@@ -11,6 +11,7 @@ require (
 	github.com/tidwall/btree v1.8.2 // ordered keys with O(1) copy-on-write copies, and ranks
 	go.etcd.io/etcd/api/v3 v3.7.3 // the API: messages, errors, gateway handlers
 	go.etcd.io/etcd/client/v3 v3.7.3 // end-to-end tests use the stock client
+	go.etcd.io/etcd/server/v3 v3.7.3 // the messages of the lock and election services, which the api module lacks
 	go.etcd.io/raft/v3 v3.7.0 // v3.7 at least: v3.6 has a stale-read bug
 	go.uber.org/zap v1.28.0
 	go.yaml.in/yaml/v2 v2.4.4 // --config-file

@@ -81,7 +81,7 @@ func Open(config Config, ports Ports) (*Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	m.writer.log, m.writer.hardState = log, recovered.HardState
+	m.writer.log, m.writer.hardState, m.writer.durable = log, recovered.HardState, recovered.HardState
 	if err := m.recover(recovered); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -15,6 +15,8 @@ type writer struct {
 	busy  bool
 	// hardState is the newest one that was put into the queue: nothing in it is ahead of the entries there.
 	hardState *raftpb.HardState
+	// durable is the newest one whose write is done.
+	durable *raftpb.HardState
 	// unsettled: there was a write since the log was last marked as settled.
 	unsettled bool
 	closing   bool
@@ -46,7 +48,27 @@ func (w *writer) add(m *Member, msg *raftpb.Message) {
 		}
 		r.install = m.takeArrived(r.batch.Snapshot.Index, r.batch.Snapshot.Term)
 	}
+	if len(r.batch.Entries) == 0 && r.batch.Snapshot == nil && w.idle() {
+		// What the answers speak of is durable already. A follower that hears no more than that the commit index moved would else sync
+		// its disk a second time for each entry.
+		m.deliver(r.responses)
+		r.responses = nil
+	}
 	w.queue = append(w.queue, r)
+}
+
+// idle says that all that matters of what was given to the writer is durable: entries, snapshots, and the term and vote in which the
+// member speaks, even where nothing else waits for these.
+func (w *writer) idle() bool {
+	if w.busy || w.hardState.GetTerm() != w.durable.GetTerm() || w.hardState.GetVote() != w.durable.GetVote() {
+		return false
+	}
+	for i := range w.queue {
+		if !w.queue[i].lazy() {
+			return false
+		}
+	}
+	return true
 }
 
 // lazy says that nothing waits for this request to be durable: only a commit index moved. It is written with the next that matters.
@@ -109,6 +131,9 @@ func (m *Member) written(requests []appendRequest) {
 			m.install(r.install)
 		}
 		m.entries.append(r.batch.Entries)
+		if r.batch.HardState != nil {
+			m.writer.durable = r.batch.HardState
+		}
 		m.deliver(r.responses)
 		if r.done != nil {
 			r.done()

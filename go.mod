@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/anishathalye/porcupine v1.3.1 // searches histories for a linearization
 	github.com/cespare/xxhash/v2 v2.3.0 // state hash: the same on every platform, unlike hash/maphash
+	github.com/gorilla/websocket v1.5.3 // frames of the gateway's streams for browsers
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // runs the JSON gateway handlers of etcd's api module
 	github.com/prometheus/client_golang v1.25.0 // /metrics
 	github.com/tetratelabs/wazero v1.12.0 // runs the simulator as wasip1, in tests only

@@ -245,14 +245,19 @@ const kvsTag = 2<<3 | byte(protowire.BytesType)
 // Size is the number of bytes that AppendKVs appends.
 func (r *RangeResult) Size() (n int) {
 	for _, v := range r.versions {
-		size := len(v.kv)
-		if r.keysOnly {
-			f := r.keysOnlyFields(v)
-			size = f.size()
-		}
-		n += 1 + protowire.SizeBytes(size)
+		n += r.encodedSize(v)
 	}
 	return n
+}
+
+// encodedSize is the number of bytes that one version takes in AppendKVs.
+func (r *RangeResult) encodedSize(v *version) int {
+	size := len(v.kv)
+	if r.keysOnly {
+		f := r.keysOnlyFields(v)
+		size = f.size()
+	}
+	return 1 + protowire.SizeBytes(size)
 }
 
 // AppendKVs appends the answer's kvs fields as a RangeResponse encodes them.

@@ -1,0 +1,46 @@
+package call
+
+import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+// Alarm lists, raises or ends alarms (Maintenance.Alarm). It goes through the log, also to list, as in etcd: `etcdctl endpoint health`
+// takes it for a proof that proposals work.
+var Alarm = Unary[*pb.AlarmRequest, *pb.AlarmResponse]{
+	Begin: func(l Limits, r *pb.AlarmRequest) (Step, error) {
+		return propose(l, &pb.InternalRaftRequest{Alarm: r})
+	},
+	Finish: func(_ *pb.AlarmRequest, o Outcome) (*pb.AlarmResponse, error) {
+		resp := o.Applied.Response.(*pb.AlarmResponse)
+		complete(resp.GetHeader(), o.Status)
+		return resp, nil
+	},
+}
+
+// Hash is the hash of the whole replicated state as this member knows it (Maintenance.Hash). It is comparable between members of this
+// software only.
+var Hash = Unary[*pb.HashRequest, *pb.HashResponse]{
+	Begin: func(Limits, *pb.HashRequest) (Step, error) { return Step{Way: Locally}, nil },
+	Finish: func(_ *pb.HashRequest, o Outcome) (*pb.HashResponse, error) {
+		h := o.View.StateHash()
+		return &pb.HashResponse{Header: header(o.Status, o.View.Revision()), Hash: uint32(h) ^ uint32(h>>32)}, nil
+	},
+}
+
+// HashKV is the hash of the keys' history up to a revision, 0 for the newest that this member has (Maintenance.HashKV). It is equal on
+// members with the same compacted revision, and comparable between members of this software only. Finish visits all that is
+// stored: run it off the member.
+var HashKV = Unary[*pb.HashKVRequest, *pb.HashKVResponse]{
+	Begin: func(Limits, *pb.HashKVRequest) (Step, error) { return Step{Way: Locally}, nil },
+	Finish: func(r *pb.HashKVRequest, o Outcome) (*pb.HashKVResponse, error) {
+		hash, compacted, err := o.View.HashKV(r.GetRevision())
+		if err != nil {
+			return nil, err
+		}
+		rev := r.GetRevision()
+		if rev <= 0 {
+			rev = o.View.Revision()
+		}
+		return &pb.HashKVResponse{
+			Header: header(o.Status, o.View.Revision()), Hash: hash, CompactRevision: compacted, HashRevision: rev,
+		}, nil
+	},
+}

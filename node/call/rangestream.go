@@ -1,0 +1,196 @@
+package call
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// firstChunkKeys is how many keys the first chunk of a stream has at most; from there the chunks grow. Etcd's number.
+const firstChunkKeys = 10
+
+// RangeStream reads one range in chunks of bounded size (KV.RangeStream), so that neither side needs memory for all of it.
+//
+// No view is held between two chunks: each is read from whatever view the caller has got anew, at the revision of the first one. A client
+// that is slow, or has gone to sleep, thus pins nothing, and compaction frees what it must. The price is that of etcd, too: where the
+// revision is compacted before the stream is through, it ends with ErrGRPCCompacted, and the client begins again. Chunks are cut as
+// etcd cuts them: ten keys first, then twice as many each time until a chunk has about MaxRequestBytes. Unlike etcd's, a chunk is
+// never larger than twice that (unless it is a single key-value), however unlike in size the values are.
+type RangeStream struct {
+	next        pb.RangeRequest // the range of what is left; its limit is that of the next chunk
+	left        int64           // keys that may yet be sent, -1: any number
+	sent        int64
+	header      int64 // revision of the header: the head's as the stream began; 0 before the first chunk
+	targetBytes int
+	done        bool
+}
+
+// NewRangeStream checks the request and says where the view of the first chunk comes from: Linearized or Locally. Its errors are those
+// of a Range, and Unimplemented for what etcd streams in no other than the order of keys: clients fall back to Range on it.
+func NewRangeStream(l Limits, r *pb.RangeRequest) (*RangeStream, Way, error) {
+	if err := statemachine.CheckRange(r); err != nil {
+		return nil, Locally, err
+	}
+	ascending := r.GetSortOrder() == pb.RangeRequest_NONE || r.GetSortOrder() == pb.RangeRequest_ASCEND
+	if r.GetSortTarget() != pb.RangeRequest_KEY || !ascending {
+		return nil, Locally, status.Error(codes.Unimplemented, "RangeStream does not support custom sort orders")
+	}
+	if r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 || r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0 {
+		return nil, Locally, status.Error(codes.Unimplemented, "RangeStream does not support revision filters")
+	}
+	s := &RangeStream{left: -1, targetBytes: l.MaxRequestBytes}
+	s.next.Key, s.next.RangeEnd = r.GetKey(), r.GetRangeEnd()
+	s.next.Revision = max(r.GetRevision(), 0)
+	s.next.KeysOnly, s.next.CountOnly = r.GetKeysOnly(), r.GetCountOnly()
+	s.next.Limit = firstChunkKeys
+	if n := r.GetLimit(); n > 0 {
+		s.left, s.next.Limit = n, min(n, firstChunkKeys)
+	}
+	return s, readingWay(r.GetSerializable()), nil
+}
+
+// Done says that the last chunk was made, or an error ended the stream.
+func (s *RangeStream) Done() bool { return s.done }
+
+// Next makes the next chunk from v, the newest view of the member that answers; of the first one's way it says NewRangeStream. The chunk
+// stays valid after v is released. Errors are ErrGRPCCompacted and ErrGRPCFutureRev.
+func (s *RangeStream) Next(v *statemachine.View) (Chunk, error) {
+	if s.done {
+		panic("call: a chunk was asked for after the last one")
+	}
+	if s.header == 0 {
+		s.header = v.Revision()
+		if s.next.Revision == 0 {
+			s.next.Revision = s.header
+		}
+	}
+	c, err := s.read(v)
+	s.done = c.Last || err != nil
+	return c, err
+}
+
+func (s *RangeStream) read(v *statemachine.View) (Chunk, error) {
+	if s.next.CountOnly {
+		n, err := s.count(v)
+		return Chunk{Last: true, Revision: s.header, Count: n}, err
+	}
+	part, err := v.RangePart(&s.next, 2*s.targetBytes)
+	if err != nil {
+		return Chunk{}, err
+	}
+	n := int64(part.Len())
+	s.sent += n
+	if s.left >= 0 {
+		s.left -= n
+	}
+	if part.More {
+		s.next.Key = append(part.KeyValue(part.Len()-1).GetKey(), 0)
+	}
+	if part.More && s.left != 0 {
+		s.grow(n, part.Size())
+		return Chunk{Result: part}, nil
+	}
+	c := Chunk{Result: part, Last: true, Revision: s.header, Count: s.sent, More: part.More}
+	if part.More {
+		rest, err := s.count(v)
+		if err != nil {
+			return Chunk{}, err
+		}
+		c.Count += rest
+	}
+	return c, nil
+}
+
+// count is the number of keys in what is left of the range.
+func (s *RangeStream) count(v *statemachine.View) (int64, error) {
+	res, err := v.Range(&pb.RangeRequest{Key: s.next.Key, RangeEnd: s.next.RangeEnd, Revision: s.next.Revision, CountOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	return res.Count, nil
+}
+
+// grow sets the limit of the next chunk by the last one, of n keys in size bytes.
+func (s *RangeStream) grow(n int64, size int) {
+	if size < s.targetBytes/2 {
+		n *= 2
+	}
+	s.next.Limit = n
+	if s.left > 0 {
+		s.next.Limit = min(n, s.left)
+	}
+}
+
+// Chunk is one piece of a stream's answer.
+type Chunk struct {
+	// Result is the chunk's key-values; its own numbers are of no use. Nil where only a count was asked for.
+	Result *statemachine.RangeResult
+	// Last says that the stream ends with this chunk, the only one that has what follows.
+	Last     bool
+	Revision int64 // of the header
+	Count    int64 // keys in the whole range
+	More     bool  // the request's limit cut something off
+}
+
+// Response is the chunk as the API's message; st is the answering member's.
+func (c *Chunk) Response(st node.Status) *pb.RangeStreamResponse {
+	resp := &pb.RangeResponse{}
+	if c.Result != nil {
+		resp.Kvs = c.Result.Response().GetKvs()
+	}
+	if c.Last {
+		resp.Header, resp.Count, resp.More = header(st, c.Revision), c.Count, c.More
+	}
+	return &pb.RangeStreamResponse{RangeResponse: resp}
+}
+
+// Field numbers of RangeStreamResponse and RangeResponse.
+const (
+	chunkResponse  = 1
+	responseHeader = 1
+	responseMore   = 3
+	responseCount  = 4
+)
+
+// Append appends the chunk as an encoded RangeStreamResponse, from the bytes that are stored, without making a message.
+func (c *Chunk) Append(dst []byte, st node.Status) []byte {
+	kvs := 0
+	if c.Result != nil {
+		kvs = c.Result.Size()
+	}
+	var head []byte
+	tail := make([]byte, 0, 16)
+	if c.Last {
+		encoded, err := proto.Marshal(header(st, c.Revision))
+		if err != nil {
+			panic("call: a header of four numbers can't be encoded: " + err.Error())
+		}
+		head = protowire.AppendBytes(protowire.AppendTag(nil, responseHeader, protowire.BytesType), encoded)
+		if c.More {
+			tail = protowire.AppendVarint(protowire.AppendTag(tail, responseMore, protowire.VarintType), 1)
+		}
+		if c.Count != 0 {
+			tail = protowire.AppendVarint(protowire.AppendTag(tail, responseCount, protowire.VarintType), uint64(c.Count))
+		}
+	}
+	dst = protowire.AppendTag(dst, chunkResponse, protowire.BytesType)
+	dst = append(protowire.AppendVarint(dst, uint64(len(head)+kvs+len(tail))), head...)
+	if c.Result != nil {
+		dst = c.Result.AppendKVs(dst)
+	}
+	return append(dst, tail...)
+}
+
+// Size bounds what Append appends, in bytes.
+func (c *Chunk) Size() int {
+	n := 128 // tags, lengths, header, count
+	if c.Result != nil {
+		n += c.Result.Size()
+	}
+	return n
+}

@@ -1,0 +1,168 @@
+package watch
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+
+	"github.com/detcd/detcd/statemachine"
+)
+
+// Hub knows who is interested in which keys. The zero value is ready. It is called within turns of its member.
+type Hub struct {
+	seen   atomic.Int64 // the head of the last view published
+	all    roster       // every interest, in the order of attachment
+	keys   map[string]*audience
+	ranges tree
+
+	// Scratch of Publish.
+	found, touched []*audience
+	woken          []*Interest
+}
+
+// audience is everyone interested in the same range.
+type audience struct {
+	span      span
+	interests roster
+	// The revisions of matching events that the running Publish has found; first is 0 while there is none.
+	first, last int64
+}
+
+// HubStats are figures of a hub.
+type HubStats struct {
+	Interests int   // attached
+	Keys      int   // distinct single keys of interest
+	Ranges    int   // distinct ranges of interest, single keys aside
+	Revision  int64 // the head of the last view published
+}
+
+// Stats returns the hub's figures.
+func (h *Hub) Stats() HubStats {
+	return HubStats{Interests: h.all.len(), Keys: len(h.keys), Ranges: h.ranges.len, Revision: h.seen.Load()}
+}
+
+// Publish marks the interests that the events since the last published view match, and wakes those that were unmarked, in the order of
+// their attachment. The member calls it in a turn after v became what AcquireView returns.
+//
+// restored says that the machine was replaced by a snapshot: every interest is marked from the revision after the last published one, and
+// each stream finds out by itself what its watchers missed. The same is done where a compaction has already hidden some of the new events,
+// and at the first publication, so that a turn never walks a whole log.
+func (h *Hub) Publish(v *statemachine.View, restored bool) {
+	head, from := v.Revision(), h.seen.Load()+1
+	if head < from {
+		return
+	}
+	events, err := v.Events(from)
+	if restored || from == 1 || err != nil {
+		h.markAll(from, head)
+	} else {
+		h.markMatching(events)
+	}
+	h.seen.Store(head)
+	h.wake()
+}
+
+func (h *Hub) markAll(first, last int64) {
+	for _, i := range h.all.list {
+		if i != nil && i.mark(first, last) {
+			h.woken = append(h.woken, i)
+		}
+	}
+}
+
+// markMatching visits each audience once, however many events it is interested in.
+func (h *Hub) markMatching(events statemachine.EventIterator) {
+	for e, ok := events.Next(); ok; e, ok = events.Next() {
+		main, key := e.Revision().Main, e.Key()
+		h.found = h.ranges.appendContaining(h.found[:0], key)
+		if a := h.keys[string(key)]; a != nil {
+			h.found = append(h.found, a)
+		}
+		for _, a := range h.found {
+			if a.first == 0 {
+				a.first = main
+				h.touched = append(h.touched, a)
+			}
+			a.last = main
+		}
+	}
+	for _, a := range h.touched {
+		for _, i := range a.interests.list {
+			if i != nil && i.mark(a.first, a.last) {
+				h.woken = append(h.woken, i)
+			}
+		}
+		a.first, a.last = 0, 0
+	}
+	if len(h.touched) > 1 {
+		slices.SortFunc(h.woken, func(a, b *Interest) int { return cmp.Compare(a.slot[ofAll], b.slot[ofAll]) })
+	}
+	clear(h.touched)
+	h.touched = h.touched[:0]
+}
+
+// wake calls those that became marked. They may attach and detach, so it comes last.
+func (h *Hub) wake() {
+	for _, i := range h.woken {
+		if i.audience != nil {
+			i.wake()
+		}
+	}
+	clear(h.woken)
+	h.woken = h.woken[:0]
+}
+
+// Attach has i marked for every matching event with a main revision of at least from. If such events may have been published already, i is
+// marked at once. It panics if i is attached.
+func (h *Hub) Attach(i *Interest, from int64) {
+	if i.audience != nil {
+		panic("watch: an interest was attached twice")
+	}
+	i.first.Store(0) // a mark of an earlier attachment means nothing now
+	h.all.add(i)
+	i.audience, i.floor = h.audienceOf(i.span), from
+	i.audience.interests.add(i)
+	seen := h.seen.Load()
+	marked := seen >= from && i.mark(max(from, 1), seen)
+	i.seen.Store(&h.seen)
+	if marked {
+		i.wake()
+	}
+}
+
+// Detach undoes Attach; i is not woken any more, and may be attached again. One that is not attached is left alone.
+func (h *Hub) Detach(i *Interest) {
+	a := i.audience
+	if a == nil {
+		return
+	}
+	i.seen.Store(nil)
+	i.audience = nil
+	h.all.remove(i)
+	a.interests.remove(i)
+	if a.interests.len() > 0 {
+		return
+	}
+	if a.span.single() {
+		delete(h.keys, a.span.start)
+	} else {
+		h.ranges.remove(a.span)
+	}
+}
+
+func (h *Hub) audienceOf(s span) *audience {
+	if !s.single() {
+		return h.ranges.get(s)
+	}
+	a := h.keys[s.start]
+	if a == nil {
+		if h.keys == nil {
+			h.keys = make(map[string]*audience)
+		}
+		a = newAudience(s)
+		h.keys[s.start] = a
+	}
+	return a
+}
+
+func newAudience(s span) *audience { return &audience{span: s, interests: roster{which: ofAudience}} }

@@ -1,0 +1,128 @@
+package watch
+
+import "math"
+
+// progress is what a stream has yet to say about how far its watchers are. It is said when every cohort has passed the revision that was
+// the head when it was asked, with what they have passed by then: so it never overtakes an event.
+type progress struct {
+	fresh     bool // asked since the last step: the live cohorts have to look as far as the head
+	requested bool // a client's request awaits its answer
+	due       int  // watchers whose periodic notification may be due
+	target    int64
+}
+
+func (p *progress) pending() bool { return p.requested || p.due > 0 }
+
+func (p *progress) ask(head int64) {
+	p.fresh = true
+	p.target = max(p.target, head)
+}
+
+// requestProgress notes a client's request. Several that wait have one answer; without watchers there is none, as with etcd.
+func (s *Stream) requestProgress() {
+	s.progress.requested = true
+	s.progress.ask(s.head())
+}
+
+// NotifyProgress says that the periodic notification is due: watchers that asked for it and were sent no events since the last time get
+// an empty response from one of the next steps.
+func (s *Stream) NotifyProgress() {
+	p := &s.progress
+	p.due = 0
+	s.cohorts(func(c *cohort) {
+		for _, w := range c.watchers {
+			if w.notify {
+				w.due, w.told = !w.told, false
+			}
+			if w.due {
+				p.due++
+			}
+		}
+	})
+	if p.due > 0 {
+		p.ask(s.head())
+	}
+}
+
+func (s *Stream) cohorts(f func(*cohort)) {
+	for _, t := range s.topics {
+		t.cohorts(f)
+	}
+}
+
+// observe notes how far the hub has looked for each topic, before the marks are taken.
+func (p *progress) observe(topics []*topic) {
+	if !p.fresh {
+		return
+	}
+	for _, t := range topics {
+		t.seenTo = t.interest.seenTo()
+	}
+}
+
+// advanceForProgress has every live cohort look as far as the head, once for each asking. A resting one has seen what the hub has, so this
+// is the little that was published but not yet marked.
+func (s *Stream) advanceForProgress(head int64) {
+	if !s.progress.fresh {
+		return
+	}
+	s.progress.fresh = false
+	for _, t := range s.topics {
+		for _, c := range t.live {
+			s.extend(c, t.seenTo+1, head)
+		}
+	}
+}
+
+// tellProgress says what has become true by the end of a step.
+func (s *Stream) tellProgress(out []Response) []Response {
+	p := &s.progress
+	if p.due > 0 {
+		p.due = 0
+		s.cohorts(func(c *cohort) { out = p.notify(c, out) })
+	}
+	if !p.requested {
+		return out
+	}
+	passed, some := int64(math.MaxInt64), false // what every watcher has passed
+	s.cohorts(func(c *cohort) { passed, some = min(passed, c.next-1), true })
+	if passed < p.target {
+		return out
+	}
+	p.requested = false
+	if some && !s.startsAfter(passed+1) {
+		out = append(out, Response{WatchID: EveryWatch, Revision: passed})
+	}
+	return out
+}
+
+// startsAfter says that some watcher starts after a revision. A client goes on from the revision that it is told, so it would then be
+// told of what it did not ask for: nothing is said instead, as with etcd.
+func (s *Stream) startsAfter(revision int64) (some bool) {
+	s.cohorts(func(c *cohort) {
+		if c.latest <= revision {
+			return
+		}
+		for _, w := range c.watchers {
+			some = some || w.next > revision
+		}
+	})
+	return some
+}
+
+// notify sends a cohort's due notifications, and counts those that stay due.
+func (p *progress) notify(c *cohort, out []Response) []Response {
+	for _, w := range c.watchers {
+		switch {
+		case !w.due:
+		case c.next <= p.target:
+			p.due++
+		default:
+			w.due = false
+			if w.next <= c.next {
+				out = append(out, Response{WatchID: w.id, Revision: c.next - 1})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,181 @@
+package watch
+
+import "github.com/detcd/detcd/statemachine"
+
+// Step does a bounded piece of work and returns what is to be put out, in this order. It reads from one view, which is released before it
+// returns, so a client that is slow to read pins nothing. more says that there is work left: call Step again. If not, there is nothing to
+// do until Wake, or until Handle or NotifyProgress has been called.
+func (s *Stream) Step() (out []Response, more bool) {
+	if s.closed {
+		return nil, false
+	}
+	out, s.answers = s.answers, nil
+	// The order binds: what the hub has seen, then the marks, then the view. See Interest.seenTo and Hub.Publish.
+	s.progress.observe(s.topics)
+	s.takeMarks()
+	if s.live.len()+s.behind.len() == 0 && !s.progress.pending() {
+		return out, false
+	}
+	v := s.port.AcquireView()
+	defer v.Release()
+	s.advanceForProgress(v.Revision())
+	for budget := s.options.ChunkBytes; budget > 0; {
+		c := s.pick()
+		if c == nil {
+			break
+		}
+		var cost int
+		out, cost = s.run(c, v, budget, out)
+		budget -= cost
+	}
+	out = s.tellProgress(out)
+	return out, s.live.len()+s.behind.len() > 0
+}
+
+// takeMarks queues the live cohorts of marked topics, in the order in which they were marked.
+func (s *Stream) takeMarks() {
+	var marked *topic // the stack turned over
+	for t := s.ready.Swap(nil); t != nil; {
+		below := t.nextReady
+		t.nextReady, marked = marked, t
+		t = below
+	}
+	for t := marked; t != nil; {
+		next := t.nextReady
+		t.nextReady = nil
+		if !t.gone {
+			// From here on the hub may push the topic again.
+			if first, last, ok := t.interest.take(); ok {
+				for _, c := range t.live {
+					s.extend(c, first, last)
+				}
+			}
+		}
+		t = next
+	}
+}
+
+// extend has a live cohort look at the revisions from first to last; there is nothing for a resting one before first.
+func (s *Stream) extend(c *cohort, first, last int64) {
+	switch {
+	case c == nil:
+	case c.queued:
+		c.until = max(c.until, last)
+	default:
+		c.next = max(c.next, first)
+		if c.next <= last {
+			c.until = last
+			s.live.push(c)
+		}
+	}
+}
+
+// pick lets live cohorts and those that catch up take turns.
+func (s *Stream) pick() *cohort {
+	first, second := &s.live, &s.behind
+	if s.behindFirst {
+		first, second = second, first
+	}
+	s.behindFirst = !s.behindFirst
+	if c := first.pop(); c != nil {
+		return c
+	}
+	return second.pop()
+}
+
+// run moves a cohort on by one batch.
+func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response) (_ []Response, cost int) {
+	head := v.Revision()
+	if !c.live {
+		c.until = head
+	}
+	events, err := v.Events(c.next)
+	if err != nil {
+		if out = s.overtaken(c, v, out); len(c.watchers) == 0 {
+			return out, costRun
+		}
+		events, _ = v.Events(c.next)
+	}
+	s.batch.gather(events, c, c.next, c.until, budget)
+	out = s.put(c, out)
+	c.next = max(c.next, s.batch.next)
+	cost = costRun + s.batch.cost
+	if len(s.batch.ends) > 0 {
+		cost += costResponse * len(c.watchers)
+	}
+	s.batch.forget()
+	switch {
+	case c.next <= c.until && c.live:
+		s.live.push(c)
+	case c.next <= c.until:
+		s.behind.push(c)
+	case !c.live:
+		s.arrive(c)
+	}
+	return out, cost
+}
+
+// overtaken cancels those watchers of a cohort that have yet to be told of revisions which are compacted. The others begin later.
+func (s *Stream) overtaken(c *cohort, v *statemachine.View, out []Response) []Response {
+	compacted := v.CompactRevision()
+	for i := 0; i < len(c.watchers); {
+		w := c.watchers[i]
+		if max(w.next, c.next) >= compacted {
+			i++
+			continue
+		}
+		out = append(out, Response{WatchID: w.id, Revision: v.Revision(), Canceled: true, CompactRevision: compacted})
+		s.remove(w)
+	}
+	c.next = max(c.next, compacted)
+	return out
+}
+
+// arrive moves the watchers of a cohort that has caught up into the live one.
+func (s *Stream) arrive(c *cohort) {
+	live := c.topic.liveCohort(c.kind, c.next)
+	for _, w := range c.watchers {
+		w.next = max(w.next, c.next)
+		live.add(w)
+	}
+	c.watchers = nil
+	c.topic.dropBehind(c)
+}
+
+// put makes the responses of a batch.
+func (s *Stream) put(c *cohort, out []Response) []Response {
+	b := &s.batch
+	if len(b.ends) == 0 {
+		return out
+	}
+	revision, end := b.next-1, len(b.ends)
+	for _, w := range c.watchers {
+		from := 0
+		if c.next < c.latest {
+			from = b.start(w.next)
+		}
+		if from == end {
+			continue
+		}
+		w.told, w.due = true, false
+		whole := Response{WatchID: w.id, Revision: revision, Events: b.bytes(from, end), EventCount: end - from}
+		if limit := s.options.FragmentBytes; w.fragment && limit > 0 && len(whole.Events)+responseOverheadBytes > limit {
+			out = b.appendFragments(out, whole, from, limit)
+		} else {
+			out = append(out, whole)
+		}
+	}
+	return out
+}
+
+// appendFragments cuts a response, event by event, into parts below the limit as far as single events allow that.
+func (b *batch) appendFragments(out []Response, whole Response, from, limit int) []Response {
+	for end := len(b.ends); from < end; {
+		to := b.fragment(from, limit-responseOverheadBytes)
+		part := whole
+		part.Events, part.EventCount, part.Fragment = b.bytes(from, to), to-from, to < end
+		out = append(out, part)
+		from = to
+	}
+	return out
+}

@@ -13,11 +13,12 @@ import (
 func (w *witness) account() *Violation {
 	free := make(map[string][]int) // places in the log that nobody claims, by request
 	var names []string             // of free, in order of their first place
+	given := givenIDs(w.history)
 	for at, a := range w.log {
-		if _, ours := w.claimed[place{a.Index, a.Position}]; ours || !ofClients(a.Request) {
+		if _, ours := w.claimed[place{a.Index, a.Position}]; ours || !ofClients(a.Request) || w.served(a.Request) {
 			continue
 		}
-		name := nameOf(a.Request)
+		name := given.nameInLog(a.Request)
 		if free[name] == nil {
 			names = append(names, name)
 		}
@@ -110,10 +111,35 @@ func ofClients(r *pb.InternalRaftRequest) bool {
 	return requestIn(r) != nil && r.GetLeaseRevoke() == nil
 }
 
-// nameOf is a text that equal requests share, and no others.
+// leaseIDs are those that clients chose for their leases.
+type leaseIDs map[int64]bool
+
+func givenIDs(h History) leaseIDs {
+	given := make(leaseIDs)
+	for i := range h {
+		if r, ok := h[i].Request.(*pb.LeaseGrantRequest); ok && r.GetID() != 0 {
+			given[r.GetID()] = true
+		}
+	}
+	return given
+}
+
+// nameInLog is the nameOf of what a client may have asked for to get this into the log: a lease may have been given its id by a member.
+func (given leaseIDs) nameInLog(r *pb.InternalRaftRequest) string {
+	if g := r.GetLeaseGrant(); g != nil && !given[g.GetID()] {
+		r = &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{}}
+	}
+	return nameOf(r)
+}
+
+// nameOf is a text that equal requests share, and no others. Leases are equal if their ids are, as members grant longer ones than they
+// were asked for.
 func nameOf(r *pb.InternalRaftRequest) string {
 	r = proto.Clone(r).(*pb.InternalRaftRequest)
 	r.Header, r.ID = nil, 0
+	if g := r.GetLeaseGrant(); g != nil {
+		g.TTL = 0
+	}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(r)
 	if err != nil {
 		panic("linearizability: a request can't be encoded: " + err.Error())

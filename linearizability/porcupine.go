@@ -33,13 +33,21 @@ type Report struct {
 // anything but the answers' contents: neither places in the log nor revisions. group names the group of keys that an operation is
 // about; operations of different groups must share no key, and an empty name is one that is about all keys.
 //
-// Left out are reads that may be stale or are of the past, and compactions; of what is left, whatever only a revision decides is taken as
+// The end of a lease takes place in every group, by itself in each: that may be at different times for all that the search knows.
+// It knows of those that are in the history: see Truth.WithServed for those that no client asked for.
+//
+// Left out are reads that may be stale or are of the past, compactions and grants of leases; of what is left, whatever only a revision decides is taken as
 // it was answered. The witness covers those.
 func CheckPorcupine(h History, group func(i int) string, timeout time.Duration) (Report, *Violation) {
 	var report Report
 	groups := make(map[string][]int)
+	var ends []int // of leases, which take keys of all groups with them
 	for i := range h {
-		if judged(&h[i]) {
+		switch _, end := h[i].Request.(*pb.LeaseRevokeRequest); {
+		case !judged(&h[i]):
+		case end:
+			ends = append(ends, i)
+		default:
 			groups[group(i)] = append(groups[group(i)], i)
 		}
 	}
@@ -53,8 +61,13 @@ func CheckPorcupine(h History, group func(i int) string, timeout time.Duration) 
 		groups = map[string][]int{"": all}
 	}
 	names := make([]string, 0, len(groups))
-	for name := range groups {
+	for name, ops := range groups {
 		names = append(names, name)
+		if len(ends) > 0 {
+			ops = append(ops, ends...)
+			slices.Sort(ops)
+			groups[name] = ops
+		}
 	}
 	slices.Sort(names)
 	deadline := time.Now().Add(timeout)
@@ -96,7 +109,7 @@ func judged(o *Operation) bool {
 		return o.Outcome == Answered && r.GetRevision() <= 0
 	case *pb.TxnRequest:
 		return o.Outcome == Answered || !readsOnly(r)
-	case *pb.PutRequest, *pb.DeleteRangeRequest:
+	case *pb.PutRequest, *pb.DeleteRangeRequest, *pb.LeaseRevokeRequest:
 		return true
 	}
 	return false

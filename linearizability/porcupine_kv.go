@@ -66,6 +66,16 @@ func (k keys) within(from, end []byte) keys {
 	return in
 }
 
+// without is what is left when a lease has ended.
+func (k keys) without(lease int64) (left keys) {
+	for _, one := range k {
+		if one.lease != lease || lease == 0 {
+			left = append(left, one)
+		}
+	}
+	return left
+}
+
 func inSpan(name, from, end []byte) bool {
 	switch {
 	case len(end) == 0:
@@ -95,6 +105,8 @@ func step(k keys, o *Operation, output any) []keys {
 		if to, ok := deleteRange(k, r, resp); ok {
 			next = []keys{to}
 		}
+	case *pb.LeaseRevokeRequest:
+		next = []keys{k.without(r.GetID())}
 	case *pb.TxnRequest:
 		resp, _ := output.(*pb.TxnResponse)
 		next = txn(k, k, r, resp)

@@ -28,10 +28,10 @@ func Settle(log []Applied, h History) History {
 			claimed[place{o.Index, o.Position}] = true
 		}
 	}
-	free := make(map[string][]place)
+	free, given := make(map[string][]place), givenIDs(h)
 	for _, a := range log {
 		if at := (place{a.Index, a.Position}); !claimed[at] {
-			name := nameOf(a.Request)
+			name := given.nameInLog(a.Request)
 			free[name] = append(free[name], at)
 		}
 	}

@@ -21,7 +21,13 @@ import (
 // contradict it; porcupine, which is not told of places, covers the rest. It would miss a request carried out twice if an equal one, of
 // unknown outcome, can be taken for the second.
 func CheckWitness(log []Applied, h History) *Violation {
-	w := witness{log: log, history: h, state: model.New(), claimed: make(map[place]int, len(h))}
+	return CheckWitnessServing(log, h, func(*pb.InternalRaftRequest) bool { return false })
+}
+
+// CheckWitnessServing is CheckWitness where members also write on behalf of calls that are not in the history, those of the lock and
+// election services: served says whether a request in the log may be one of these. CheckLocks wants somebody to have asked for them.
+func CheckWitnessServing(log []Applied, h History, served func(*pb.InternalRaftRequest) bool) *Violation {
+	w := witness{log: log, history: h, state: model.New(), claimed: make(map[place]int, len(h)), served: served}
 	for _, promise := range []func() *Violation{w.sorted, w.claim, w.replay, w.account, w.realTime} {
 		if v := promise(); v != nil {
 			return v
@@ -86,6 +92,7 @@ type witness struct {
 	state   *model.State
 	claimed map[place]int // which operation says it is there
 	reads   []int         // by the entry they name
+	served  func(*pb.InternalRaftRequest) bool
 }
 
 // claim sorts the operations into writes, each at its own place, and reads.
@@ -217,9 +224,13 @@ func bare(m proto.Message) proto.Message {
 	return m
 }
 
-// sameRequest compares requests but for what the log adds to them.
-func sameRequest(a, b *pb.InternalRaftRequest) bool {
+// sameRequest compares a request with what stands in the log, but for what the log adds: a lease gets an id where none was asked for,
+// and the least TTL that members grant where less was.
+func sameRequest(asked, b *pb.InternalRaftRequest) bool {
 	b = proto.Clone(b).(*pb.InternalRaftRequest)
 	b.Header, b.ID = nil, 0
-	return proto.Equal(a, b)
+	if a, g := asked.GetLeaseGrant(), b.GetLeaseGrant(); a != nil && g != nil {
+		return (a.GetID() == 0 || a.GetID() == g.GetID()) && g.GetTTL() >= a.GetTTL()
+	}
+	return proto.Equal(asked, b)
 }

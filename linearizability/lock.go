@@ -1,0 +1,149 @@
+package linearizability
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// LockRecord is one call of Lock, and what its client made of the answer.
+type LockRecord struct {
+	Client int
+	Name   []byte
+	// Lease is the session's. If the service was to make one: ID 0 until the answer, its Grant asked with the call, for the service's TTL.
+	Lease *LeaseRecord
+
+	Call, Return uint64 // stamps
+	Outcome      Outcome
+	Key          []byte // answered
+	Revision     int64  // the key's create revision, as the client learned it to fence its writes with; 0: it did not
+
+	From  int64 // true time of the answer
+	Until int64 // true time at which the client gave the lock up: before it asked to unlock; Forever: it did not
+}
+
+// CheckLocks holds locks to their promises: one holder at a time, fencing, and nothing in a lock's queue that nobody asked for. All
+// calls must be in the records, answered or not; no other keys may lie under a lock's name, and the keys that it has no client touches
+// but to compare them in transactions.
+func CheckLocks(t *Truth, locks []*LockRecord, b LeaseBounds) *Violation {
+	of := make(map[string][]*LockRecord)
+	var names []string // in order of their first call
+	for _, l := range locks {
+		if of[string(l.Name)] == nil {
+			names = append(names, string(l.Name))
+		}
+		of[string(l.Name)] = append(of[string(l.Name)], l)
+	}
+	for _, name := range names {
+		q := t.queueOf([]byte(name))
+		for _, promise := range []func() *Violation{
+			func() *Violation { return lockedInTurn(t, q, of[name]) },
+			func() *Violation { return lockedOnce(of[name], b) },
+			func() *Violation { return lockAsked(t, q, locks) },
+			func() *Violation { return fenced(t, name) },
+		} {
+			if v := promise(); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// lockedOnce holds the promise of mutual exclusion: as long as each holder trusts its lease only for as long as it may by its own
+// reckoning, no two hold a lock at a time.
+func lockedOnce(locks []*LockRecord, b LeaseBounds) *Violation {
+	for i, one := range locks {
+		for _, other := range locks[:i] {
+			from, to := one.held(b)
+			otherFrom, otherTo := other.held(b)
+			if max(from, otherFrom) < min(to, otherTo) && !bytes.Equal(one.Key, other.Key) {
+				return violation("one holder of a lock", nil, "between %d ns and %d ns there are two:\n  %s\n  %s",
+					max(from, otherFrom), min(to, otherTo), other, one)
+			}
+		}
+	}
+	return nil
+}
+
+// held is the time [from, to) in which a client may take itself for the holder: from the answer until it gives up, or has its lease
+// revoked, or till the lease may have run out. The last is counted from when the last renewal was asked for that was
+// acknowledged while there was time.
+func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
+	if l.Outcome != Answered || l.Lease == nil {
+		return 0, 0
+	}
+	acks := []Act{l.Lease.Grant}
+	for _, a := range l.Lease.Renewals {
+		if a.Outcome == Answered {
+			acks = append(acks, a)
+		}
+	}
+	slices.SortStableFunc(acks, func(x, y Act) int { return int(min(max(x.Until-y.Until, -1), 1)) })
+	lives := int64(0)
+	for i, a := range acks {
+		if i == 0 || a.Until < lives {
+			lives = max(lives, a.Asked+b.atLeast(l.Lease.TTL))
+		}
+	}
+	to = min(l.Until, lives)
+	for _, a := range l.Lease.Revokes {
+		to = min(to, a.Asked)
+	}
+	return l.From, to
+}
+
+// lockedInTurn holds the promise that a lock is granted to whoever is the oldest in its queue at some time between call and answer, and
+// that the revision it fences with is its own.
+func lockedInTurn(t *Truth, q *queue, locks []*LockRecord) *Violation {
+	for _, l := range locks {
+		if l.Outcome == Answered && !q.reigned(l.Key, l.Revision, t.known(l.Call), t.known(l.Return)) {
+			return violation("a lock is granted in turn", nil, "its key was not the oldest at any time between call and answer:\n  %s", l)
+		}
+	}
+	return nil
+}
+
+// lockAsked wants a call behind every key in a lock's queue.
+func lockAsked(t *Truth, q *queue, locks []*LockRecord) *Violation {
+	for _, one := range q.tenancies {
+		place := one.from - 1
+		if !slices.ContainsFunc(locks, func(l *LockRecord) bool { return l.Call < t.when[place].Stamp && l.queues(one) }) {
+			return violation("a lock is granted in turn", nil, "nobody can have asked for %q in %s", one.key, t.at(place))
+		}
+	}
+	return nil
+}
+
+// queues says whether a call may have made a key.
+func (l *LockRecord) queues(one tenancy) bool {
+	key, mine := bytes.CutPrefix(one.key, append(bytes.Clone(l.Name), '/'))
+	if l.Lease == nil || l.Lease.ID == 0 {
+		return mine // nobody knows which lease the service made
+	}
+	return mine && one.lease == l.Lease.ID && string(key) == strconv.FormatInt(l.Lease.ID, 16)
+}
+
+// fenced holds the promise that fencing by the key's create revision protects what a lock protects: once a transaction of one holder has
+// gone through, none of an earlier one does.
+func fenced(t *Truth, name string) *Violation {
+	var last *fence
+	for i := range t.fences {
+		f := &t.fences[i]
+		if !under(f.key, []byte(name)) {
+			continue
+		}
+		if last != nil && f.created < last.created {
+			return violation("fencing", nil, "the holder of revision %d (%q) writes in %s, after that of %d (%q) in %s",
+				f.created, f.key, t.at(f.place), last.created, last.key, t.at(last.place))
+		}
+		last = f
+	}
+	return nil
+}
+
+func (l *LockRecord) String() string {
+	return fmt.Sprintf("client %d, lock %q, key %q of revision %d, asked for at %d, answered at %d (%d ns), given up at %d ns",
+		l.Client, l.Name, l.Key, l.Revision, l.Call, l.Return, l.From, l.Until)
+}

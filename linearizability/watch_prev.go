@@ -1,0 +1,31 @@
+package linearizability
+
+import (
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// prevRight holds the promise of prev_kv: with it, an event comes with the key as it was before the event's revision, unless it created
+// the key, or unless that older revision had been compacted when the event was told; without it, never.
+func prevRight(w *watched) *Violation {
+	there := make(map[eventName]*mvccpb.Event)
+	for _, e := range w.due {
+		there[nameEvent(e)] = e
+	}
+	for _, u := range w.units {
+		for _, e := range u.events {
+			want := there[nameEvent(e)].GetPrevKv()
+			switch got := e.GetPrevKv(); {
+			case got == nil && want == nil:
+			case !w.Request.GetPrevKv() && got != nil:
+				return w.broken("prev_kv", "nobody asked for one: %s", text(e))
+			case !w.Request.GetPrevKv():
+			case got == nil && !w.truth.compactedBy(revisionOf(e), u.stamp):
+				return w.broken("prev_kv", "it is missing at %d, with no compaction up to there: %s, want %s", u.stamp, text(e), text(want))
+			case got != nil && !proto.Equal(got, want):
+				return w.broken("prev_kv", "%s, want %s", text(e), text(want))
+			}
+		}
+	}
+	return nil
+}

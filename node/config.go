@@ -52,6 +52,9 @@ type Config struct {
 	// RequestTimeout is how long a proposal or linearizable read may take before its outcome is called unknown (default 5 s and
 	// twice the election timeout, as etcd).
 	RequestTimeout time.Duration
+	// LeaseCheckpointInterval is how much of a lease's time passes without a renewal until what remains is written into the log, so that the
+	// next leader goes on from there (default 5 minutes).
+	LeaseCheckpointInterval time.Duration
 	// ChunkBytes is the size of a piece of a snapshot on its way to another member (default 256 KiB).
 	ChunkBytes int
 }
@@ -69,6 +72,7 @@ const (
 	defaultMaxBatchBytes      = 1 << 20
 	defaultRequestTimeout     = 5 * time.Second
 	defaultChunkBytes         = 256 << 10
+	defaultLeaseCheckpoint    = 5 * time.Minute
 
 	// heartbeatTicks: a heartbeat each tick, so that TickInterval is etcd's heartbeat interval.
 	heartbeatTicks = 1
@@ -99,9 +103,13 @@ func (c Config) withDefaults() (Config, error) {
 	defaulted(&c.MaxBatchRequests, defaultMaxBatchRequests)
 	defaulted(&c.MaxBatchBytes, defaultMaxBatchBytes)
 	defaulted(&c.ChunkBytes, defaultChunkBytes)
+	defaulted(&c.LeaseCheckpointInterval, defaultLeaseCheckpoint)
 	defaulted(&c.RequestTimeout, defaultRequestTimeout+2*time.Duration(c.ElectionTicks)*c.TickInterval)
 	if c.ElectionTicks <= heartbeatTicks {
 		return c, fmt.Errorf("node: the election timeout is %d heartbeat intervals; it must be more than %d", c.ElectionTicks, heartbeatTicks)
+	}
+	if c.LeaseCheckpointInterval < 0 {
+		return c, fmt.Errorf("node: the lease checkpoint interval is %v", c.LeaseCheckpointInterval)
 	}
 	return c, nil
 }
@@ -143,7 +151,7 @@ type Observer interface {
 	RoleChanged(term uint64, leader port.MemberID, role Role)
 	// Installed is told when a snapshot from another member replaced the state.
 	Installed(index, stateHash uint64)
-	// Failed is told once, when the member can't go on: a disk that failed. It does nothing any more from then on.
+	// Failed is told once, when the member can't go on: a disk that failed, or ErrRemoved. It does nothing any more from then on.
 	Failed(err error)
 }
 

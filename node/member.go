@@ -11,6 +11,7 @@ import (
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal"
+	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -36,9 +37,14 @@ type Member struct {
 	served atomic.Pointer[served]
 	// unpublished: the machine was changed since the view was made.
 	unpublished bool
+	// replaced: a received snapshot took the machine's place since the view was made.
+	replaced bool
 
 	proposals proposals
 	reads     reads
+	hub       watch.Hub
+	asks      leaseAsks
+	leases    leaseLeader
 	writer    writer
 	snapshots snapshots
 	transfers transfers
@@ -48,6 +54,11 @@ type Member struct {
 	turnBegun bool
 	// outcomes are called when the turn's state is published.
 	outcomes []func()
+	// wanted: something was asked for since the turn's end began, which takes another turn.
+	wanted bool
+
+	leaseIDs    uint64 // chosen by newLeaseID
+	leaseCounts LeaseCounts
 
 	compacting   bool // a step of a compaction was made a moment ago
 	peersChanged bool // and the network was not told yet
@@ -76,7 +87,8 @@ func Open(config Config, ports Ports) (*Member, error) {
 		ports.Observer = Ignore{}
 	}
 	m := &Member{config: config, ports: ports}
-	m.proposals.relayed = make(map[batchKey]struct{})
+	m.proposals.relayed = make(map[batchKey][]int64)
+	m.resetLeases()
 	log, recovered, err := wal.Open(ports.WALDisk, m.identity(), wal.Options{SegmentBytes: config.SegmentBytes})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -199,6 +211,10 @@ func (m *Member) Receive(from port.MemberID, payload []byte) {
 		err = m.handleChunk(from, payload)
 	case kindChunkAck:
 		err = m.handleChunkAck(from, payload)
+	case kindLease:
+		err = m.handleLeaseRequest(from, payload)
+	case kindLeaseAnswer:
+		err = m.handleLeaseAnswer(payload)
 	default:
 		err = fmt.Errorf("unknown kind %d", payload[0])
 	}
@@ -210,8 +226,12 @@ func (m *Member) Receive(from port.MemberID, payload []byte) {
 // EndTurn does the work that the calls of this turn have made necessary: messages leave, the log is written, committed entries are
 // applied, answers are given. The driver calls it once after each batch of calls.
 func (m *Member) EndTurn() {
+	m.wanted = false
 	if m.failed == nil {
+		m.gatherBound()
 		m.gather()
+		m.gatherAsks()
+		m.proveLeases()
 		m.askReads()
 		m.handleReady()
 		if m.peersChanged {
@@ -219,6 +239,7 @@ func (m *Member) EndTurn() {
 		}
 		m.writer.start(m)
 		m.publish()
+		m.maybeLoadLeases()
 		m.serveReads()
 		m.tendSnapshots()
 	}
@@ -228,6 +249,9 @@ func (m *Member) EndTurn() {
 		for _, f := range outcomes {
 			f()
 		}
+	}
+	if m.wanted && m.failed == nil {
+		m.ports.Clock.After(0, func() {}) // a turn at once
 	}
 	m.turnBegun = false
 }
@@ -242,6 +266,8 @@ func (m *Member) tick() {
 	m.campaignAlone()
 	m.tickProposals()
 	m.tickReads()
+	m.tickAsks()
+	m.tickLeases()
 	m.tickTransfers()
 	m.tickStop()
 	m.tickCluster()
@@ -288,14 +314,20 @@ func (m *Member) publish() {
 		return
 	}
 	next := &served{local: local}
-	if s == nil || m.unpublished {
-		next.view = m.machine.Publish()
-		m.unpublished = false
-	} else {
+	if s != nil && !m.unpublished {
 		next.view = s.view
+		m.served.Store(next)
+		return
 	}
+	next.view = m.machine.Publish()
+	m.unpublished = false
 	m.served.Store(next)
+	m.hub.Publish(next.view, s == nil || m.replaced)
+	m.replaced = false
 }
+
+// Watch returns the hub that knows who waits for which events. It belongs to the member's turns.
+func (m *Member) Watch() *watch.Hub { return &m.hub }
 
 // answersAlone says whether the published view is linearizable by itself: this member is the only voter and leads, and an entry of its
 // term is applied, so whatever was acknowledged before is applied too. A second voter can take part only after this member has applied
@@ -317,6 +349,8 @@ func (m *Member) fail(err error) {
 	m.log(port.Error, "the member can't go on: its disk failed; mend the disk and start it again", "error", err)
 	m.stopProposals()
 	m.stopReads()
+	m.stopAsks()
+	m.resetLeases()
 	m.publish()
 	m.ports.Observer.Failed(err)
 }

@@ -16,6 +16,8 @@ import (
 //	kindForward   a statemachine.Batch, encoded: a follower's requests for the leader to propose
 //	kindChunk     stream uint64 | sequence uint32 | last uint8 | length uint32 of the raftpb.Message (first chunk only, else 0) | that message | data
 //	kindChunkAck  stream uint64 | next uint32 | state uint8
+//	kindLease     term uint64 | incarnation uint64 | sequence uint64 | floor uint64 | for each question: what uint8 | lease uint64
+//	kindLeaseAnswer  incarnation uint64 | sequence uint64 | for each answer: found uint8 | granted uint64 | remaining uint64
 //
 // Numbers are little-endian.
 const (
@@ -23,6 +25,8 @@ const (
 	kindForward
 	kindChunk
 	kindChunkAck
+	kindLease
+	kindLeaseAnswer
 )
 
 // MessageKind names the kind of an encoded message, for traces.
@@ -39,6 +43,10 @@ func MessageKind(payload []byte) string {
 		return "chunk"
 	case kindChunkAck:
 		return "chunk-ack"
+	case kindLease:
+		return "lease"
+	case kindLeaseAnswer:
+		return "lease-answer"
 	}
 	return "unknown"
 }

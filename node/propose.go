@@ -42,11 +42,16 @@ type proposals struct {
 	flight []*flight
 	// sequence is that of the newest batch.
 	sequence uint64
-	requests int // waiting or in flight with a waiter
-	bytes    int
+	// bound wait to be put into the log in boundTerm; see proposeBound.
+	bound     []proposal
+	boundTerm uint64
+	requests  int // waiting or in flight with a waiter
+	bytes     int
+	// failed counts requests whose outcome is unknown to those who asked, since this member was opened.
+	failed uint64
 	// relayed are the batches of any member that this member, as leader of its term, has put into its log and not applied yet: a
-	// repeated forward is not appended again. (Should one be, it is not applied again.)
-	relayed map[batchKey]struct{}
+	// repeated forward is not appended again. (Should one be, it is not applied again.) With each are the leases that it ends.
+	relayed map[batchKey][]int64
 }
 
 type batchKey struct{ proposer, incarnation, sequence uint64 }
@@ -60,6 +65,8 @@ type proposal struct {
 
 type flight struct {
 	sequence uint64
+	// term is the only one in which this batch may be put into the log; 0: any.
+	term     uint64
 	encoded  []byte
 	batch    *statemachine.Batch
 	members  []proposal // nil once answered
@@ -72,18 +79,22 @@ type flight struct {
 
 // Propose asks for a request to be put into the log and applied. done is called in a later turn: with Applied.Index set, and the
 // request's own error if it was refused there; or with an error alone, and then the outcome is unknown unless CertainlyNotApplied.
-// The request belongs to the member from this call on.
+// Where a LeaseGrant leaves the choice of the id to the server, it is made here. The request belongs to the member from this call on.
 func (m *Member) Propose(request *pb.InternalRaftRequest, done func(Applied, error)) {
 	p := &m.proposals
 	if m.stopping || m.failed != nil {
 		m.later(func() { done(Applied{}, ErrStopped) })
 		return
 	}
+	if g := request.GetLeaseGrant(); g != nil && g.GetID() == 0 {
+		g.ID = m.newLeaseID()
+	}
 	size := proto.Size(request)
 	if p.requests >= m.config.MaxPendingRequests || p.bytes+size > m.config.MaxPendingBytes && p.requests > 0 {
 		m.later(func() { done(Applied{}, rpctypes.ErrGRPCRequestTooManyRequests) })
 		return
 	}
+	m.wanted = true
 	p.requests++
 	p.bytes += size
 	p.waiting = append(p.waiting, proposal{request: request, size: size, done: done, start: m.now()})
@@ -93,7 +104,7 @@ func (m *Member) Propose(request *pb.InternalRaftRequest, done func(Applied, err
 func (m *Member) gather() {
 	p := &m.proposals
 	for len(p.waiting) > 0 && len(p.flight) < maxFlights {
-		n, size := 0, 0
+		n, size := 0, 0 // bytes
 		for n < len(p.waiting) && n < m.config.MaxBatchRequests {
 			size += p.waiting[n].size
 			if n > 0 && size > m.config.MaxBatchBytes {
@@ -102,21 +113,29 @@ func (m *Member) gather() {
 			}
 			n++
 		}
-		p.sequence++
-		f := &flight{sequence: p.sequence, members: p.waiting[:n:n], bytes: size}
-		f.batch = &statemachine.Batch{Proposer: uint64(m.config.ID), Incarnation: m.incarnation, Sequence: p.sequence}
-		f.batch.Requests = make([]*pb.InternalRaftRequest, n)
-		for i := range f.members {
-			f.batch.Requests[i] = f.members[i].request
-		}
-		f.encoded = f.batch.Encode()
+		f := m.newFlight(p.waiting[:n:n])
 		p.waiting = p.waiting[n:]
-		p.flight = append(p.flight, f)
 		m.send(f)
 	}
 	if len(p.waiting) == 0 {
 		p.waiting = nil
 	}
+}
+
+// newFlight makes a batch of requests, the newest in flight.
+func (m *Member) newFlight(members []proposal) *flight {
+	p := &m.proposals
+	p.sequence++
+	f := &flight{sequence: p.sequence, members: members}
+	f.batch = &statemachine.Batch{Proposer: uint64(m.config.ID), Incarnation: m.incarnation, Sequence: p.sequence}
+	f.batch.Requests = make([]*pb.InternalRaftRequest, len(members))
+	for i := range members {
+		f.batch.Requests[i] = members[i].request
+		f.bytes += members[i].size
+	}
+	f.encoded = f.batch.Encode()
+	p.flight = append(p.flight, f)
+	return f
 }
 
 // maxFlights is how many batches of one member may be unresolved at a time. It must stay below the window in which the state
@@ -125,12 +144,16 @@ const maxFlights = statemachine.SessionWindow / 2
 
 // send proposes a batch if this member leads, else passes it to the leader; without a leader it waits for one.
 func (m *Member) send(f *flight) {
+	if f.term != 0 {
+		m.sendBound(f)
+		return
+	}
 	leader := m.leader
 	if leader == 0 {
 		return
 	}
 	if leader == m.config.ID {
-		if f.sent = m.relay(batchKey{uint64(m.config.ID), m.incarnation, f.sequence}, f.encoded); !f.sent {
+		if f.sent = m.relay(f.batch, f.encoded); !f.sent {
 			return
 		}
 	} else {
@@ -144,7 +167,8 @@ func (m *Member) send(f *flight) {
 }
 
 // relay appends an encoded batch to the log of this leader, unless it is there already. It reports whether it is there.
-func (m *Member) relay(key batchKey, encoded []byte) bool {
+func (m *Member) relay(b *statemachine.Batch, encoded []byte) bool {
+	key := batchKey{b.Proposer, b.Incarnation, b.Sequence}
 	if _, ok := m.proposals.relayed[key]; ok {
 		return true
 	}
@@ -155,8 +179,23 @@ func (m *Member) relay(key batchKey, encoded []byte) bool {
 		}
 		return false
 	}
-	m.proposals.relayed[key] = struct{}{}
+	ends := endsLeases(b.Requests)
+	for _, id := range ends {
+		m.leases.revoking[id]++
+	}
+	m.proposals.relayed[key] = ends
 	return true
+}
+
+// relayedNoMore notes that a batch is no longer one that is in the log and not applied.
+func (m *Member) relayedNoMore(b *statemachine.Batch) {
+	key := batchKey{b.Proposer, b.Incarnation, b.Sequence}
+	for _, id := range m.proposals.relayed[key] {
+		if m.leases.revoking[id]--; m.leases.revoking[id] == 0 {
+			delete(m.leases.revoking, id)
+		}
+	}
+	delete(m.proposals.relayed, key)
 }
 
 // handleForward proposes a follower's batch.
@@ -169,7 +208,7 @@ func (m *Member) handleForward(from port.MemberID, encoded []byte) {
 		m.log(port.Warn, "dropped a forwarded request that can't be read", "from", from, "error", err)
 		return
 	}
-	m.relay(batchKey{b.Proposer, b.Incarnation, b.Sequence}, encoded)
+	m.relay(b, encoded)
 }
 
 // answerBatch resolves an own batch that was applied at index.
@@ -221,7 +260,6 @@ func (p *proposals) settle() {
 
 // resend sends every unresolved batch to a new leader.
 func (m *Member) resend() {
-	clear(m.proposals.relayed)
 	for _, f := range m.proposals.flight {
 		if !f.resolved {
 			f.sent, f.backoff = false, 0
@@ -251,6 +289,7 @@ func (m *Member) tickProposals() {
 		w := p.waiting[n]
 		p.requests--
 		p.bytes -= w.size
+		p.failed++
 		err := m.timeoutError(w.start)
 		m.later(func() { w.done(Applied{}, err) })
 		n++
@@ -262,6 +301,7 @@ func (m *Member) tickProposals() {
 // giveUp answers the waiters of a batch that its outcome is unknown.
 func (m *Member) giveUp(f *flight, err error) {
 	waiters := m.proposals.resolve(f)
+	m.proposals.failed += uint64(len(waiters))
 	m.later(func() {
 		for i := range waiters {
 			waiters[i].done(Applied{}, err)
@@ -285,10 +325,10 @@ func (m *Member) stopProposals() {
 			m.giveUp(f, ErrStopped)
 		}
 	}
-	for _, w := range p.waiting {
+	for _, w := range append(p.waiting, p.bound...) {
 		m.later(func() { w.done(Applied{}, ErrStopped) })
 	}
-	p.flight, p.waiting, p.requests, p.bytes = nil, nil, 0, 0
+	p.flight, p.waiting, p.bound, p.requests, p.bytes = nil, nil, nil, 0, 0
 }
 
 // reconcileProposals resolves the own batches that a snapshot from another member already holds: they were applied, but what they

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 
 	"go.etcd.io/raft/v3"
 
@@ -16,8 +17,16 @@ var _ raft.Logger = raftLogger{}
 func (l raftLogger) Debug(...any)          {}
 func (l raftLogger) Debugf(string, ...any) {}
 
-func (l raftLogger) Info(v ...any)            { l.log.Log(port.Info, fmt.Sprint(v...)) }
-func (l raftLogger) Infof(f string, v ...any) { l.log.Log(port.Info, fmt.Sprintf(f, v...)) }
+func (l raftLogger) Info(v ...any) { l.log.Log(port.Info, fmt.Sprint(v...)) }
+
+// Infof passes on what a person may want to know.
+func (l raftLogger) Infof(f string, v ...any) {
+	level := port.Info
+	if strings.HasSuffix(f, "missing from unstable log; ignoring") {
+		level = port.Debug // an ordinary thing where writes are asynchronous
+	}
+	l.log.Log(level, fmt.Sprintf(f, v...))
+}
 
 func (l raftLogger) Warning(v ...any)            { l.log.Log(port.Warn, fmt.Sprint(v...)) }
 func (l raftLogger) Warningf(f string, v ...any) { l.log.Log(port.Warn, fmt.Sprintf(f, v...)) }

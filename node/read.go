@@ -23,6 +23,8 @@ type reads struct {
 	// a later one.
 	sequence uint64
 	count    int
+	// slow counts rounds that had to be asked again for want of an answer, since this member was opened.
+	slow uint64
 	// postponed rounds wait until this member may ask (see mayAsk).
 	postponed bool
 }
@@ -61,6 +63,7 @@ func (m *Member) Linearize(done func(*statemachine.View, error)) {
 		m.later(func() { done(nil, rpctypes.ErrGRPCRequestTooManyRequests) })
 		return
 	}
+	m.wanted = true
 	m.reads.count++
 	m.reads.waiting = append(m.reads.waiting, read{done: done, start: m.now()})
 }
@@ -211,6 +214,7 @@ func (m *Member) tickReads() {
 	r.waiting = expire(r.waiting)
 	for _, n := range r.rounds {
 		if now.Sub(n.askedAt) >= readRetryTicks*m.config.TickInterval {
+			r.slow++
 			m.ask(n)
 		}
 	}
@@ -226,5 +230,5 @@ func (m *Member) stopReads() {
 	for _, w := range all {
 		m.later(func() { w.done(nil, ErrStopped) })
 	}
-	*r = reads{sequence: r.sequence}
+	*r = reads{sequence: r.sequence, slow: r.slow}
 }

@@ -127,9 +127,16 @@ func (m *Member) noteRole() {
 	if role != Leader {
 		m.stopTransfers()
 	}
+	if changed {
+		// What this member did as leader is over.
+		clear(m.proposals.relayed)
+		m.resetLeases()
+		m.dropBound()
+	}
 	if changed && leader != 0 {
 		m.resend()
 		m.askAgain()
+		m.resendAsks()
 	}
 }
 
@@ -157,8 +164,12 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
-	results, fresh := m.machine.ApplyBatch(index, term, b, own)
-	delete(m.proposals.relayed, batchKey{b.Proposer, b.Incarnation, b.Sequence})
+	leases := concernsLeases(b.Requests)
+	results, fresh := m.machine.ApplyBatch(index, term, b, own || leases)
+	m.relayedNoMore(b)
+	if leases && fresh {
+		m.noteLeases(b.Requests, results)
+	}
 	if own && fresh {
 		m.answerBatch(b.Sequence, index, results)
 	}

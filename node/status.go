@@ -22,6 +22,12 @@ type Status struct {
 	Applied   uint64 // log index
 	// PendingProposals and PendingReads wait in this member.
 	PendingProposals, PendingReads int
+	// ProposalsFailed counts requests whose outcome was not seen in time, SlowReads rounds of reads that the leader did not answer within
+	// half a second or so (see readRetryTicks), both since the member was opened.
+	ProposalsFailed, SlowReads uint64
+	// Leases counts what happened to leases; LeasesHeld are those whose deadlines this member keeps, as leader.
+	Leases     LeaseCounts
+	LeasesHeld int
 	// SnapshotIndex is the log index of the newest snapshot on the disk.
 	SnapshotIndex uint64
 	// LogBytes is what the log has grown by since that snapshot.
@@ -37,6 +43,10 @@ type Status struct {
 // Status returns the member's state. Call it within a turn.
 func (m *Member) Status() Status {
 	applied, _ := m.machine.Applied()
+	held := 0
+	if m.leases.lessor != nil {
+		held = m.leases.lessor.Len()
+	}
 	pinned, oldest := m.machine.PinnedViews()
 	return Status{
 		ID:               m.config.ID,
@@ -49,6 +59,10 @@ func (m *Member) Status() Status {
 		Applied:          applied,
 		PendingProposals: m.proposals.requests,
 		PendingReads:     m.reads.count,
+		ProposalsFailed:  m.proposals.failed,
+		SlowReads:        m.reads.slow,
+		Leases:           m.leaseCounts,
+		LeasesHeld:       held,
 		SnapshotIndex:    m.snapshots.lastIndex,
 		LogBytes:         m.snapshots.bytesSince,
 		PinnedViews:      pinned,
@@ -107,6 +121,8 @@ func (m *Member) tickStop() {
 func (m *Member) shutDown() {
 	m.stopProposals()
 	m.stopReads()
+	m.stopAsks()
+	m.resetLeases()
 	m.stopTransfers()
 	m.writer.closing = true
 }

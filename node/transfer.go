@@ -351,7 +351,7 @@ func (m *Member) takeArrived(index, term uint64) *arrived {
 // install puts the state of a received snapshot, to which the log now points, in the place of the present one.
 func (m *Member) install(a *arrived) {
 	m.machine = a.machine
-	m.unpublished = true
+	m.unpublished, m.replaced = true, true
 	m.confState = &raftpb.ConfState{}
 	if err := proto.Unmarshal(a.mark.ConfState, m.confState); err != nil {
 		panic(fmt.Sprintf("node: the configuration of a received snapshot can't be read: %v", err))

@@ -1,0 +1,256 @@
+// Package lessor keeps the deadlines of leases, as the leader does: by its own clock, from the log's grants, renewals and checkpoints. It
+// says which leases have passed their deadline and which should have their remaining time written into the log; it proposes nothing and
+// knows nothing of terms. The member that owns it throws it away when it leads no more, and loads another one when it leads again.
+//
+// Two heaps hold when to look at a lease next, for its end and for its checkpoint. A renewal moves neither: a lease that comes up too
+// early is put back to where it belongs by then. So a renewal costs O(1), and nothing is ever scanned.
+//
+// Concurrency: none inside; it is called within the member's turns.
+package lessor
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// Options are a lessor's times.
+type Options struct {
+	// CheckpointInterval is how much of a lease's time passes without a renewal until what remains is to be written into the log.
+	CheckpointInterval time.Duration
+	// Retry is after how long a lease whose deadline has passed is reported again, as long as it is there.
+	Retry time.Duration
+}
+
+// Lessor knows when each lease ends.
+type Lessor struct {
+	options     Options
+	leases      map[int64]*lease // looked up, never ranged over
+	ends        queue
+	checkpoints queue
+	clearings   uint64 // begun so far
+}
+
+type lease struct {
+	id  int64
+	ttl int64 // seconds
+	// deadline is when the lease ends unless it is renewed.
+	deadline port.Instant
+	// checkpointAt is when what remains is to be written down.
+	checkpointAt port.Instant
+	// noted is the least remaining TTL, in seconds, that the log has or may come to have of this lease; 0: none.
+	noted int64
+	// clearing names the checkpoint that gives the full TTL back and is on its way; none that takes from it may follow. 0: there is none.
+	clearing uint64
+	// ending: it was reported as ended.
+	ending bool
+
+	ends, checkpoint slot
+}
+
+// New returns a lessor without leases.
+func New(o Options) *Lessor {
+	l := &Lessor{options: o, leases: make(map[int64]*lease)}
+	l.ends.slot = func(e *lease) *slot { return &e.ends }
+	l.checkpoints.slot = func(e *lease) *slot { return &e.checkpoint }
+	return l
+}
+
+// Load adds all leases of the state at once: each has what is left of its TTL as far as the log knows, and extend more, which makes up for
+// the time without a leader, when nobody could renew. It costs O(n).
+func (l *Lessor) Load(now port.Instant, extend time.Duration, leases func(func(statemachine.Lease) bool)) {
+	leases(func(s statemachine.Lease) bool {
+		e := &lease{id: s.ID, ttl: s.TTL, noted: s.Remaining}
+		left := s.TTL
+		if s.Remaining > 0 {
+			left = s.Remaining
+		}
+		e.deadline = after(now, left).Add(extend)
+		l.leases[e.id] = e
+		l.ends.append(e, e.deadline)
+		if at, ok := l.nextCheckpoint(e, now); ok {
+			l.checkpoints.append(e, at)
+		}
+		return true
+	})
+	heap.Init(&l.ends)
+	heap.Init(&l.checkpoints)
+}
+
+// Add adds a lease that was granted now, of a TTL in seconds.
+func (l *Lessor) Add(now port.Instant, id, ttl int64) {
+	l.Drop(id)
+	e := &lease{id: id, ttl: ttl, deadline: after(now, ttl)}
+	l.leases[id] = e
+	l.ends.put(e, e.deadline)
+	l.scheduleCheckpoint(e, now)
+}
+
+// Drop forgets a lease.
+func (l *Lessor) Drop(id int64) {
+	e := l.leases[id]
+	if e == nil {
+		return
+	}
+	delete(l.leases, id)
+	l.ends.remove(e)
+	l.checkpoints.remove(e)
+}
+
+// Len returns how many leases there are.
+func (l *Lessor) Len() int { return len(l.leases) }
+
+// Renewal is what came of an attempt to renew a lease.
+type Renewal uint8
+
+const (
+	// Unknown: there is no such lease, or it is ending.
+	Unknown Renewal = iota
+	// Renewed: it has its full TTL from now on.
+	Renewed
+	// Clear: the log may hold a checkpoint of it, so that a later leader would end it early. A checkpoint of 0 has to be applied first;
+	// then it can be renewed. See Clearing and Cleared.
+	Clear
+)
+
+// Renew gives a lease its full TTL again, of which it returns the seconds, if that may be acknowledged at once.
+func (l *Lessor) Renew(now port.Instant, id int64) (ttl int64, r Renewal) {
+	e := l.leases[id]
+	switch {
+	case e == nil || e.ending:
+		return 0, Unknown
+	case e.noted > 0:
+		return 0, Clear
+	}
+	e.deadline = after(now, e.ttl)
+	// The heap may look at it too early, but not too late: where the lease was extended beyond its TTL, it ends earlier now.
+	if e.deadline < e.ends.at {
+		l.ends.put(e, e.deadline)
+	}
+	l.scheduleCheckpoint(e, now)
+	return e.ttl, Renewed
+}
+
+// Clearing says that a checkpoint of 0 of this lease is about to be proposed, and names that; 0 if one is on its way already.
+func (l *Lessor) Clearing(id int64) (token uint64) {
+	e := l.leases[id]
+	if e == nil || e.clearing != 0 {
+		return 0
+	}
+	l.clearings++
+	e.clearing = l.clearings
+	l.checkpoints.remove(e)
+	return e.clearing
+}
+
+// Cleared says what came of that: the log now gives the lease its full TTL, or, where it was not seen to be applied, may not.
+func (l *Lessor) Cleared(now port.Instant, id int64, token uint64, applied bool) {
+	e := l.leases[id]
+	if e == nil || e.clearing != token {
+		return
+	}
+	e.clearing = 0
+	if applied {
+		e.noted = 0
+	}
+	l.scheduleCheckpoint(e, now)
+}
+
+// Time returns a lease's TTL and how much of that is left, in whole seconds, never less than 0.
+func (l *Lessor) Time(now port.Instant, id int64) (granted, remaining int64, found bool) {
+	e := l.leases[id]
+	if e == nil {
+		return 0, 0, false
+	}
+	return e.ttl, max(0, int64(e.deadline.Sub(now)/time.Second)), true
+}
+
+// Expired returns up to limit leases whose deadline has passed, those first whose passed first. Each counts as ending from then on. It is
+// returned again after Options.Retry, as long as it is not dropped. One for which busy says true is passed over until then.
+func (l *Lessor) Expired(now port.Instant, limit int, busy func(id int64) bool) (ids []int64) {
+	for len(ids) < limit && len(l.ends.list) > 0 {
+		e := l.ends.list[0]
+		if e.ends.at > now {
+			break
+		}
+		if e.deadline > now {
+			l.ends.put(e, e.deadline)
+			continue
+		}
+		if !e.ending {
+			e.ending = true
+			l.checkpoints.remove(e)
+		}
+		l.ends.put(e, now.Add(l.options.Retry))
+		if !busy(e.id) {
+			ids = append(ids, e.id)
+		}
+	}
+	return ids
+}
+
+// Checkpoint is a lease's remaining TTL, to be written into the log.
+type Checkpoint struct {
+	ID        int64
+	Remaining int64 // seconds, rounded up
+}
+
+// Checkpoints returns up to limit checkpoints that are due, the longest due first. The caller proposes them; one that is lost is made up for
+// by the next.
+func (l *Lessor) Checkpoints(now port.Instant, limit int) (due []Checkpoint) {
+	for len(due) < limit && len(l.checkpoints.list) > 0 {
+		e := l.checkpoints.list[0]
+		if e.checkpoint.at > now {
+			break
+		}
+		if e.checkpointAt > now {
+			l.checkpoints.put(e, e.checkpointAt)
+			continue
+		}
+		l.checkpoints.remove(e)
+		l.scheduleCheckpoint(e, now)
+		remaining := int64((e.deadline.Sub(now) + time.Second - 1) / time.Second) // rounded up: never early
+		known := e.ttl
+		if e.noted > 0 {
+			known = e.noted
+		}
+		// Never more than a later leader would give it anyway: an extension is not made to last.
+		if remaining > 0 && remaining < known {
+			e.noted = remaining
+			due = append(due, Checkpoint{ID: e.id, Remaining: remaining})
+		}
+	}
+	return due
+}
+
+// nextCheckpoint says when a lease's next checkpoint is due, if it has one: shorter rests are not worth an entry of the log.
+func (l *Lessor) nextCheckpoint(e *lease, now port.Instant) (port.Instant, bool) {
+	if e.clearing != 0 || e.ending || e.deadline.Sub(now) <= l.options.CheckpointInterval {
+		return 0, false
+	}
+	e.checkpointAt = now.Add(l.options.CheckpointInterval)
+	return e.checkpointAt, true
+}
+
+func (l *Lessor) scheduleCheckpoint(e *lease, now port.Instant) {
+	at, ok := l.nextCheckpoint(e, now)
+	switch {
+	case !ok:
+		l.checkpoints.remove(e)
+	case !e.checkpoint.in():
+		l.checkpoints.put(e, at)
+	}
+}
+
+// after is the instant ttl seconds from now, or the end of time where that is too far away to be counted.
+func after(now port.Instant, ttl int64) port.Instant {
+	if ttl > int64(endOfTime-now)/int64(time.Second) {
+		return endOfTime
+	}
+	return now.Add(time.Duration(ttl) * time.Second)
+}
+
+// endOfTime leaves room for what is added to a deadline.
+const endOfTime = port.Instant(1<<63 - 1 - int64(time.Hour))

@@ -1,0 +1,120 @@
+package call
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/detcd/detcd/node"
+)
+
+// What etcd's election service answers beside the errors of KV and leases.
+var (
+	errMissingLeaderKey = status.Error(codes.Unknown, `"leader" field must be provided`)
+	errNotLeader        = status.Error(codes.Unknown, "election: not leader")
+	errNoLeader         = status.Error(codes.Unknown, "election: no leader")
+)
+
+// Campaign waits until it is elected (Election.Campaign). It queues up as Lock does, and is answered, refused and cancelled as that
+// is; a lease that campaigns already gets the request's value. The header is that of the entry into the queue, as etcd's. Where the key
+// is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
+func Campaign(m Member, l Limits, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
+	c := &contender{
+		member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), renames: true, expired: errNotLeader,
+	}
+	c.settle = func(_ *pb.ResponseHeader, err error) {
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		leader := &v3electionpb.LeaderKey{Name: r.GetName(), Key: c.key, Rev: c.rev, Lease: c.lease}
+		done(&v3electionpb.CampaignResponse{Header: c.header, Leader: leader}, nil)
+	}
+	return c.start()
+}
+
+// Proclaim gives the leader a new value, if it still leads (Election.Proclaim): else the error is "election: not leader". A leader key
+// without a lease gets one of 60 s, as in etcd. It begins in a turn, as Do; done is called once.
+func Proclaim(m Member, l Limits, r *v3electionpb.ProclaimRequest, done func(*v3electionpb.ProclaimResponse, error)) {
+	leader := r.GetLeader()
+	if leader == nil {
+		done(nil, errMissingLeaderKey)
+		return
+	}
+	put := func(lease int64) {
+		op := putOp(leader.GetKey(), r.GetValue(), lease)
+		ifLeader(m, l, leader, op, func(resp *pb.TxnResponse, err error) {
+			switch {
+			case err != nil:
+				done(nil, err)
+			case !resp.GetSucceeded():
+				done(nil, errNotLeader)
+			default:
+				done(&v3electionpb.ProclaimResponse{Header: resp.GetHeader()}, nil)
+			}
+		})
+	}
+	if leader.GetLease() != 0 {
+		put(leader.GetLease())
+		return
+	}
+	proposeWithin(m, l, sessionLease(l), func(a node.Applied, err error) {
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		put(a.Response.(*pb.LeaseGrantResponse).GetID())
+	})
+}
+
+// Resign ends a leadership: it deletes the leader's key, if that is still the same one (Election.Resign). It begins in a turn, as Do.
+func Resign(m Member, l Limits, r *v3electionpb.ResignRequest, done func(*v3electionpb.ResignResponse, error)) {
+	if r.GetLeader() == nil {
+		done(nil, errMissingLeaderKey)
+		return
+	}
+	ifLeader(m, l, r.GetLeader(), deleteOp(r.GetLeader().GetKey()), func(resp *pb.TxnResponse, err error) {
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		done(&v3electionpb.ResignResponse{Header: resp.GetHeader()}, nil)
+	})
+}
+
+// ifLeader makes an operation on a leader's key, if that exists since the leader was elected.
+func ifLeader(m Member, l Limits, leader *v3electionpb.LeaderKey, op *pb.RequestOp, done func(*pb.TxnResponse, error)) {
+	r := &pb.TxnRequest{Compare: []*pb.Compare{createdAt(leader.GetKey(), leader.GetRev())}, Success: []*pb.RequestOp{op}}
+	step, err := Txn.Begin(l, r)
+	if err == nil && m.Status().Learner {
+		err = rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	if err != nil {
+		done(nil, err)
+		return
+	}
+	proposeWithin(m, l, step.Request, func(a node.Applied, err error) {
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		resp, err := Txn.Finish(r, Outcome{Applied: a, Status: m.Status(), Limits: l})
+		done(resp, err)
+	})
+}
+
+// Leader says who leads, linearized; "election: no leader" where nobody does (Election.Leader). It begins in a turn, as Do.
+func Leader(m Member, l Limits, r *v3electionpb.LeaderRequest, done func(*v3electionpb.LeaderResponse, error)) {
+	Do(m, Range, l, firstUnder(queuePrefix(r.GetName())), func(a RangeAnswer, _ Outcome, err error) {
+		switch {
+		case err != nil:
+			done(nil, err)
+		case a.Result.Len() == 0:
+			done(nil, errNoLeader)
+		default:
+			done(&v3electionpb.LeaderResponse{Header: a.Header, Kv: a.Result.KeyValue(0)}, nil)
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package call
+
+import (
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/watch"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// observer follows one election. It belongs to its member's turns.
+type observer struct {
+	member Member
+	prefix []byte
+	each   func(*v3electionpb.LeaderResponse)
+	done   func(error)
+
+	interest *watch.Interest
+	next     int64            // first revision whose changes were not looked at
+	leader   *mvccpb.KeyValue // as of the revision before; nil: nobody leads
+	over     bool
+}
+
+// Observe tells each who leads, and then of each change: another leader, or another value of the same one (Election.Observe). Changes
+// come in the order of revisions, none twice; times without a leader are passed over in silence. The header's revision is that of
+// the change. Where the history was compacted before it was looked at, or a snapshot took its place, what was missed is left out, but
+// never who leads now.
+//
+// It begins in a turn and goes on in turns; each must not block. done is called once: with ErrGRPCCanceled after cancel, which
+// is to be called in a turn, or when the member can't go on.
+func Observe(m Member, _ Limits, r *v3electionpb.LeaderRequest, each func(*v3electionpb.LeaderResponse), done func(error)) (cancel func()) {
+	o := &observer{member: m, prefix: queuePrefix(r.GetName()), each: each, done: done}
+	if m.Status().Learner {
+		o.end(rpctypes.ErrGRPCNotSupportedForLearner)
+	} else {
+		o.begin()
+	}
+	return func() { o.end(rpctypes.ErrGRPCCanceled) }
+}
+
+func (o *observer) end(err error) {
+	if o.over {
+		return
+	}
+	o.over = true
+	if o.interest != nil {
+		o.member.Watch().Detach(o.interest)
+	}
+	o.done(err)
+}
+
+// begin finds the leader of now.
+func (o *observer) begin() {
+	o.member.Linearize(func(v *statemachine.View, err error) {
+		if v != nil {
+			defer v.Release()
+		}
+		switch {
+		case o.over:
+		case err == nil:
+			head := v.Revision()
+			o.see(v, head)
+			o.next = head + 1
+			o.interest = watch.NewInterest(o.prefix, prefixEnd(o.prefix), o.wake)
+			o.member.Watch().Attach(o.interest, o.next)
+		case timedOut(err):
+			o.begin()
+		default:
+			o.end(err)
+		}
+	})
+}
+
+// wake is called while a view is being published, so the changes are looked at later: a linearized read is how a member is asked to
+// call back. Whatever it answers, and late or not, what this member knows by then is told: nothing newer is promised.
+func (o *observer) wake() {
+	if o.over {
+		return
+	}
+	o.member.Linearize(func(v *statemachine.View, err error) {
+		if v != nil {
+			v.Release()
+		}
+		switch {
+		case o.over:
+		case errors.Is(err, node.ErrStopped):
+			o.end(err)
+		default:
+			o.follow()
+		}
+	})
+}
+
+// follow looks at all changes up to the newest view's head.
+func (o *observer) follow() {
+	// The mark is taken first: a view acquired after that holds all that made it.
+	from, marked := o.interest.Take()
+	if !marked {
+		return
+	}
+	v := o.member.AcquireView()
+	defer v.Release()
+	head := v.Revision()
+	events, err := v.Events(max(from, o.next))
+	if err == nil {
+		o.walk(v, events)
+	} else {
+		o.see(v, head)
+	}
+	o.next = max(o.next, head+1)
+}
+
+// walk finds the leader after each revision that may have changed it: one that touches the leader's key, or any of the election's keys
+// while nobody leads. Whoever is not the first can't come to lead by a change of its own.
+func (o *observer) walk(v *statemachine.View, events statemachine.EventIterator) {
+	pending := int64(0)
+	for e, ok := events.Next(); ok && !o.over; e, ok = events.Next() {
+		main := e.Revision().Main
+		if pending != 0 && pending != main {
+			o.see(v, pending)
+			pending = 0
+		}
+		if o.concerns(e.Key()) {
+			pending = main
+		}
+	}
+	if pending != 0 && !o.over {
+		o.see(v, pending)
+	}
+}
+
+func (o *observer) concerns(key []byte) bool {
+	if o.leader != nil {
+		return string(key) == string(o.leader.GetKey())
+	}
+	return string(key) >= string(o.prefix) && string(key) < string(prefixEnd(o.prefix))
+}
+
+// see tells of the leader at a revision, if it is another than the last one told of.
+func (o *observer) see(v *statemachine.View, rev int64) {
+	r := firstUnder(o.prefix)
+	r.Revision = rev
+	kv, err := oneAt(v, r)
+	if err != nil {
+		panic("call: a revision within the view's own history can't be read: " + err.Error())
+	}
+	old := o.leader
+	o.leader = kv
+	if kv == nil || old != nil && string(kv.GetKey()) == string(old.GetKey()) && kv.GetModRevision() == old.GetModRevision() {
+		return
+	}
+	o.each(&v3electionpb.LeaderResponse{Header: header(o.member.Status(), rev), Kv: kv})
+}

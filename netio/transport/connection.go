@@ -31,6 +31,7 @@ func (p *peer) dial(attempt int) (net.Conn, error) {
 	}
 	p.mu.Lock()
 	p.outgoing, p.url = conn, url
+	p.direct, p.rest = directWriter(conn), nil
 	for i := range p.queues {
 		p.queues[i].rewind()
 	}
@@ -86,7 +87,7 @@ func (p *peer) serve(conn net.Conn) error {
 		err = reason
 	}
 	p.mu.Lock()
-	p.outgoing = nil
+	p.outgoing, p.direct, p.rest = nil, nil, nil
 	p.mu.Unlock()
 	return err
 }
@@ -108,27 +109,29 @@ func (p *peer) write(conn net.Conn, dead <-chan error) error {
 			}
 			buffer = buffer[:0]
 		}
+		buffer = p.takeRest(buffer)
 		select {
 		case <-pings.C: // also when there is always something to send
 			buffer = p.appendPing(buffer)
 		default:
 		}
-		var some bool
-		if frames, some = p.cut(frames[:0], batchBytes); some {
-			for i := range frames {
-				buffer = frames[i].append(buffer)
-				if frames[i].flags&flagLast != 0 {
-					p.stats.sentMessages.Add(1)
-				}
+		frames = p.cut(frames[:0], batchBytes, len(buffer) == 0)
+		for i := range frames {
+			buffer = frames[i].append(buffer)
+			if frames[i].flags&flagLast != 0 {
+				p.stats.sentMessages.Add(1)
 			}
-			clear(frames)
+		}
+		clear(frames)
+		if len(buffer) > 0 {
 			continue
 		}
+		ping := false
 		select {
 		case <-p.wake:
 			continue
 		case <-pings.C:
-			buffer = p.appendPing(buffer)
+			ping = true
 		case err := <-dead:
 			p.awake()
 			return err
@@ -137,6 +140,10 @@ func (p *peer) write(conn net.Conn, dead <-chan error) error {
 			return p.wanted.Err()
 		}
 		p.awake()
+		// What a direct write has begun goes on before anything else.
+		if buffer = p.takeRest(buffer); ping {
+			buffer = p.appendPing(buffer)
+		}
 	}
 }
 

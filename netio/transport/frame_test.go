@@ -14,8 +14,8 @@ import (
 func wire(p *peer) []byte {
 	var b []byte
 	for {
-		frames, ok := p.cut(nil, 1)
-		if !ok {
+		frames := p.cut(nil, 1, true)
+		if len(frames) == 0 {
 			return b
 		}
 		for i := range frames {
@@ -60,7 +60,7 @@ func TestFrames_UrgentOvertakes(t *testing.T) {
 	bulk, normal := pattern(5*fragmentBytes, 1), pattern(3*fragmentBytes, 2)
 	var stream []byte
 	step := func() {
-		frames, _ := p.cut(nil, 1)
+		frames := p.cut(nil, 1, true)
 		for i := range frames {
 			stream = frames[i].append(stream)
 		}

@@ -29,6 +29,12 @@ type peer struct {
 	// sleeping says that the writer waits on wake, or is about to.
 	sleeping bool
 	wake     chan struct{} // capacity 1
+	// direct writes to outgoing without waiting; nil where that can't be done, or there is no connection. It is used only while the
+	// writer sleeps, so that there is one writer at a time. rest is what a direct write left for the writer.
+	direct func([]byte) (int, error)
+	rest   []byte
+	// scratch is where direct writes put their frame together.
+	scratch []byte
 	// outgoing and incoming are the connections in use, nil for none; url is where outgoing leads to.
 	outgoing, incoming net.Conn
 	url                string
@@ -41,9 +47,13 @@ func newPeer(t *Transport, q port.Peer) *peer {
 	return p
 }
 
-// send queues a message.
+// send queues a message, or writes it at once if nothing else is being written.
 func (p *peer) send(class port.Class, payload []byte) {
 	p.mu.Lock()
+	if p.sendDirectly(class, payload) {
+		p.mu.Unlock()
+		return
+	}
 	dropped := p.queues[class].push(class, payload)
 	wake := p.sleeping
 	p.sleeping = false
@@ -56,8 +66,9 @@ func (p *peer) send(class port.Class, payload []byte) {
 	}
 }
 
-// cut takes frames of about size bytes off the queues, urgent ones first. Without any it reports false, and the next send wakes.
-func (p *peer) cut(frames []frame, size int) ([]frame, bool) {
+// cut takes frames of about size bytes off the queues, urgent ones first. If there are none and the writer may sleep, the next send wakes it
+// or writes in its place.
+func (p *peer) cut(frames []frame, size int, maySleep bool) []frame {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for class := range p.queues {
@@ -70,8 +81,8 @@ func (p *peer) cut(frames []frame, size int) ([]frame, bool) {
 			size -= frameHeaderBytes + len(f.payload)
 		}
 	}
-	p.sleeping = len(frames) == 0
-	return frames, len(frames) > 0
+	p.sleeping = maySleep && len(frames) == 0
+	return frames
 }
 
 // awake takes back that the writer sleeps, and whatever wake-up is on its way.

@@ -64,6 +64,8 @@ type Member struct {
 	peersChanged bool // and the network was not told yet
 	versionAsked bool // this leader has proposed a cluster version
 
+	removedTicks int // until this member ends, which was removed from the cluster; 0: it was not
+
 	stopping     bool
 	stopped      func() // called once when a graceful stop is done
 	stopDeadline port.Instant
@@ -271,6 +273,7 @@ func (m *Member) tick() {
 	m.tickTransfers()
 	m.tickStop()
 	m.tickCluster()
+	m.tickRemoved()
 	m.writer.settle(m)
 }
 
@@ -324,6 +327,7 @@ func (m *Member) publish() {
 	m.served.Store(next)
 	m.hub.Publish(next.view, s == nil || m.replaced)
 	m.replaced = false
+	m.noteRemoved()
 }
 
 // Watch returns the hub that knows who waits for which events. It belongs to the member's turns.
@@ -345,8 +349,13 @@ func (m *Member) fail(err error) {
 	if m.failed != nil {
 		return
 	}
-	m.failed = err
 	m.log(port.Error, "the member can't go on: its disk failed; mend the disk and start it again", "error", err)
+	m.end(err)
+}
+
+// end is the end of a member that can't go on.
+func (m *Member) end(err error) {
+	m.failed = err
 	m.stopProposals()
 	m.stopReads()
 	m.stopAsks()

@@ -20,7 +20,7 @@ var gates = []gate{
 	{"AllAlpha", false, missing, "some alpha features are not there"},
 	{"AllBeta", false, moot, "beta features are fixed here"},
 	{"CompactHashCheck", false, missing, noCheck},
-	{"FastLeaseKeepAlive", true, moot, "the Lease service is not served yet"},
+	{"FastLeaseKeepAlive", true, moot, "a renewal never waits for anything but the leader's proof that it still leads"},
 	{"InitialCorruptCheck", false, missing, noCheck},
 	{"LeaseCheckpoint", false, moot, "remaining lease times are always kept through the log"},
 	{"LeaseCheckpointPersist", false, moot, "remaining lease times are always kept through the log"},

@@ -20,7 +20,6 @@ const (
 	noDiscovery  = "discovery of the cluster is not there yet; use --initial-cluster"
 	noTracing    = "distributed tracing is not there yet"
 	noAuth       = "the Auth service is not served yet"
-	noWatch      = "the Watch service is not served yet"
 	noRotation   = "log rotation is not there yet; use an external tool"
 	ancient      = "it belongs to versions long gone"
 	smallSteps   = "compaction always works in small steps between requests"
@@ -145,7 +144,7 @@ var table = []spec{
 	{group: groupFeatures, name: "compact-hash-check-time", kind: kindDuration, def: "1m0s", fate: moot, help: noCheck},
 	{group: groupFeatures, name: "compaction-batch-limit", kind: kindInt, def: "1000", fate: moot, help: smallSteps},
 	{group: groupFeatures, name: "compaction-sleep-interval", kind: kindDuration, def: "0s", fate: moot, help: smallSteps},
-	{group: groupFeatures, name: "watch-progress-notify-interval", kind: kindDuration, def: "10m0s", fate: moot, help: noWatch},
+	{group: groupFeatures, name: "watch-progress-notify-interval", kind: kindDuration, def: "10m0s", help: "How often watchers that ask for it, and see nothing, are told the revision."},
 	{group: groupFeatures, name: "warning-apply-duration", kind: kindDuration, def: "100ms", fate: moot, help: "apply is not timed; see --warning-unary-request-duration"},
 	{group: groupFeatures, name: "bootstrap-defrag-threshold-megabytes", kind: kindUint, def: "0", fate: moot, help: noBackend},
 	{group: groupFeatures, name: "max-learners", kind: kindInt, def: "1", fate: moot, help: noMembership},

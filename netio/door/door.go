@@ -25,6 +25,7 @@ import (
 	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -38,6 +39,15 @@ type Backend interface {
 	View() *statemachine.View
 	// Status returns what the member said of itself last. It does not block.
 	Status() node.Status
+	// Renew gives a lease its whole time again; ttl is in seconds, 0: there is no such lease.
+	Renew(ctx context.Context, id int64) (ttl int64, err error)
+	// TimeToLive asks the leader about a lease.
+	TimeToLive(ctx context.Context, id int64) (node.LeaseTTL, error)
+	// Begin has begin run in one of the member's turns and waits until it calls done, in that turn or a later one. When ctx ends first, what
+	// begin returned is called in a turn, and Begin returns at once.
+	Begin(ctx context.Context, begin func(m call.Member, done func()) (cancel func())) error
+	// Port is how watchers hear of events.
+	watch.Port
 }
 
 // Config is what the doors are told.
@@ -49,6 +59,10 @@ type Config struct {
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
 	// WarnUnaryDuration is how long a request may take before it is logged; 0: none is.
 	WarnUnaryDuration time.Duration
+	// WatchProgressInterval is how often a watcher that asked for it, and saw nothing, is told how far it is (default 10 min, etcd's).
+	WatchProgressInterval time.Duration
+	// ElectionTimeout is the member's (default 1 s).
+	ElectionTimeout time.Duration
 	// HealthTimeout bounds the read that /health makes (default 7 s, etcd's).
 	HealthTimeout time.Duration
 	// Gateway serves the API as JSON; Profiles Go's profiles; ExtensiveMetrics histograms of request times.
@@ -83,6 +97,7 @@ type Door struct {
 	log      *zap.Logger
 	codec    *codec
 	methods  *methods
+	traffic  traffic
 	registry *prometheus.Registry
 
 	grpc   *grpc.Server
@@ -96,6 +111,11 @@ type Door struct {
 	healthy, unhealthy atomic.Uint64
 	checks             *prometheus.GaugeVec
 	checkTotal         *prometheus.CounterVec
+
+	streams streams
+	// closing ends with the doors.
+	closing context.Context
+	close   context.CancelFunc
 
 	mu        sync.Mutex
 	splitters []*listen.Splitter
@@ -113,6 +133,12 @@ func New(c Config, b Backend) (*Door, error) {
 	if c.HealthTimeout == 0 {
 		c.HealthTimeout = 7 * time.Second
 	}
+	if c.ElectionTimeout == 0 {
+		c.ElectionTimeout = defaultElectionTimeout
+	}
+	if c.WatchProgressInterval == 0 {
+		c.WatchProgressInterval = defaultProgressInterval
+	}
 	d := &Door{config: c, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe()}
 	d.checks, d.checkTotal = newCheckMetrics()
 	d.grpc = d.newGRPC()
@@ -124,7 +150,9 @@ func New(c Config, b Backend) (*Door, error) {
 	}
 	d.http = newHTTPServer(main)
 	d.metrics = newHTTPServer(d.newMetricsHTTP())
+	d.closing, d.close = context.WithCancel(context.Background())
 	d.serving.Go(func() { _ = d.grpc.Serve(d.pipe) })
+	d.serving.Go(func() { d.watchLeader(d.closing) })
 	return d, nil
 }
 
@@ -160,9 +188,12 @@ func (d *Door) Serve(l net.Listener, config *tls.Config, plain bool, t Traffic) 
 // Ready makes the gRPC health service say so.
 func (d *Door) Ready() { d.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) }
 
-// Close stops taking requests and lets those under way finish until ctx is done; what is left then is cut off.
+// Close stops taking requests, ends streams that would go on for ever, and lets requests under way finish until ctx is done; what is left
+// then is cut off.
 func (d *Door) Close(ctx context.Context) error {
 	d.health.Shutdown()
+	d.close()
+	d.streams.stop()
 	d.mu.Lock()
 	splitters := d.splitters
 	d.mu.Unlock()

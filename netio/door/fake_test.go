@@ -13,6 +13,8 @@ import (
 
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -25,6 +27,12 @@ type single struct {
 	status   node.Status
 	// stuck, unless nil, is what Propose and Linearize wait for.
 	stuck chan struct{}
+	// onLinearize and onRenew, unless nil, are called by Linearize and Renew first.
+	onLinearize func()
+	onRenew     func(id int64)
+	hub         watch.Hub
+	// later is called before the turn ends.
+	later []func()
 }
 
 var _ Backend = (*single)(nil)
@@ -38,13 +46,33 @@ func newSingle() *single {
 	return s
 }
 
-func (s *single) apply(r *pb.InternalRaftRequest) statemachine.Result {
+// turn runs fn, and what follows from it, while nobody else uses the member.
+func (s *single) turn(fn func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	fn()
+	for len(s.later) > 0 {
+		later := s.later
+		s.later = nil
+		for _, f := range later {
+			f()
+		}
+	}
+}
+
+func (s *single) apply(r *pb.InternalRaftRequest) (result statemachine.Result) {
+	s.turn(func() { result = s.applyInTurn(r) })
+	return result
+}
+
+func (s *single) applyInTurn(r *pb.InternalRaftRequest) statemachine.Result {
 	s.index++
 	s.sequence++
+	if g := r.LeaseGrant; g != nil && g.ID == 0 {
+		g.ID = int64(1000 + s.sequence)
+	}
 	results, _ := s.machine.ApplyBatch(s.index, 2, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: s.sequence, Requests: []*pb.InternalRaftRequest{r}}, true)
-	s.machine.Publish()
+	s.hub.Publish(s.machine.Publish(), false)
 	s.status.Applied, s.status.Committed = s.index, s.index
 	return results[0]
 }
@@ -75,6 +103,9 @@ func (s *single) Linearize(ctx context.Context) (*statemachine.View, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
+	if s.onLinearize != nil {
+		s.onLinearize()
+	}
 	return s.View(), nil
 }
 
@@ -94,8 +125,108 @@ func (s *single) Status() node.Status {
 	return s.status
 }
 
+// Renew implements Backend: a lease's time never passes.
+func (s *single) Renew(ctx context.Context, id int64) (ttl int64, err error) {
+	if err := s.wait(ctx); err != nil {
+		return 0, err
+	}
+	if s.onRenew != nil {
+		s.onRenew(id)
+	}
+	v := s.View()
+	defer v.Release()
+	l, _ := v.Lease(id)
+	return l.TTL, nil
+}
+
+// TimeToLive implements Backend.
+func (s *single) TimeToLive(_ context.Context, id int64) (node.LeaseTTL, error) {
+	v := s.View()
+	defer v.Release()
+	l, found := v.Lease(id)
+	return node.LeaseTTL{Granted: l.TTL, Remaining: l.TTL, Found: found}, nil
+}
+
+// Begin implements Backend.
+func (s *single) Begin(ctx context.Context, begin func(call.Member, func()) func()) error {
+	done := make(chan struct{})
+	var cancel func()
+	s.turn(func() { cancel = begin(turns{s}, func() { close(done) }) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.turn(cancel)
+		return ctx.Err()
+	}
+}
+
+// AcquireView implements watch.Port.
+func (s *single) AcquireView() *statemachine.View { return s.View() }
+
+// Attach implements watch.Port.
+func (s *single) Attach(i *watch.Interest, from int64) { s.turn(func() { s.hub.Attach(i, from) }) }
+
+// Detach implements watch.Port.
+func (s *single) Detach(i *watch.Interest) { s.turn(func() { s.hub.Detach(i) }) }
+
+// turns is a single within one of its turns.
+type turns struct{ *single }
+
+var _ call.Member = turns{}
+
+func (t turns) Propose(r *pb.InternalRaftRequest, done func(node.Applied, error)) {
+	result := t.applyInTurn(r)
+	a := node.Applied{Response: result.Response, Index: t.index, Term: 2}
+	t.later = append(t.later, func() { done(a, result.Err) })
+}
+
+func (t turns) Linearize(done func(*statemachine.View, error)) {
+	v := t.AcquireView()
+	t.later = append(t.later, func() { done(v, nil) })
+}
+
+func (t turns) Renew(id int64, done func(int64, error)) {
+	l, _ := t.machine.Published().Lease(id)
+	t.later = append(t.later, func() { done(l.TTL, nil) })
+}
+
+func (t turns) TimeToLive(id int64, done func(node.LeaseTTL, error)) {
+	l, found := t.machine.Published().Lease(id)
+	t.later = append(t.later, func() { done(node.LeaseTTL{Granted: l.TTL, Remaining: l.TTL, Found: found}, nil) })
+}
+
+func (t turns) Watch() *watch.Hub { return &t.hub }
+
+func (t turns) Status() node.Status { return t.status }
+
+func (t turns) AcquireView() *statemachine.View {
+	v := t.machine.Published()
+	v.Acquire()
+	return v
+}
+
+func (s *single) put(key, value string) int64 {
+	return s.apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte(key), Value: []byte(value)}}).Response.(*pb.PutResponse).Header.Revision
+}
+
+// lead makes id the leader; 0: there is none.
+func (s *single) lead(id port.MemberID) { s.turn(func() { s.status.Leader = id }) }
+
 // opened is a door of b that listens on the loopback interface until the test ends.
 func opened(t testing.TB, b Backend, change func(*Config)) (address string) {
+	t.Helper()
+	d, address := openedDoor(t, b, change)
+	t.Cleanup(func() {
+		if err := d.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return address
+}
+
+// openedDoor is one that the test closes.
+func openedDoor(t testing.TB, b Backend, change func(*Config)) (*Door, string) {
 	t.Helper()
 	c := Config{Limits: call.DefaultLimits(), MaxConcurrentStreams: 1<<32 - 1, KeepAliveMinTime: 5 * time.Second, Gateway: true}
 	if change != nil {
@@ -111,12 +242,7 @@ func opened(t testing.TB, b Backend, change func(*Config)) (address string) {
 	}
 	d.Serve(l, nil, true, All)
 	d.Ready()
-	t.Cleanup(func() {
-		if err := d.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l.Addr().String()
+	return d, l.Addr().String()
 }
 
 // dialled is etcd's own client, until the test ends.

@@ -9,6 +9,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,7 +24,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/netio/door/listen"
+	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/statemachine"
 )
 
 const (
@@ -57,6 +61,10 @@ func (d *Door) newGRPC() *grpc.Server {
 		grpc.StreamInterceptor(d.interceptStream),
 	)
 	s.RegisterService(&kvService, d)
+	pb.RegisterWatchServer(s, &watchService{door: d})
+	pb.RegisterLeaseServer(s, &leaseService{door: d})
+	v3lockpb.RegisterLockServer(s, &lockService{door: d})
+	v3electionpb.RegisterElectionServer(s, &electionService{door: d})
 	pb.RegisterMaintenanceServer(s, &maintenance{door: d})
 	pb.RegisterClusterServer(s, &cluster{door: d})
 	d.health = health.NewServer()
@@ -72,30 +80,71 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 	if err != nil {
 		return resp, err
 	}
-	if step.Way != call.Locally && d.backend.Status().Learner {
-		return resp, rpctypes.ErrGRPCNotSupportedForLearner
-	}
 	o := call.Outcome{Limits: d.config.Limits}
 	switch step.Way {
 	case call.Locally:
 		o.View = d.backend.View()
 	case call.Linearized:
-		if o.View, err = d.backend.Linearize(ctx); err != nil {
-			return resp, err
-		}
+		o.View, err = d.linearize(ctx)
 	case call.Proposed:
-		if err = d.withinQuota(ctx, step.Request); err != nil {
-			return resp, err
-		}
-		if o.Applied, err = d.backend.Propose(ctx, step.Request); err != nil {
-			return resp, proposeError(err)
-		}
+		o.Applied, err = d.propose(ctx, step.Request)
+	case call.Renewed, call.Timed:
+		err = d.askLeader(ctx, &step, &o)
+	}
+	if err != nil {
+		return resp, err
 	}
 	if o.View != nil {
 		defer o.View.Release()
 	}
 	o.Status = d.backend.Status()
 	return u.Finish(r, o)
+}
+
+// askLeader has the leader renew a lease or say how long it has to live.
+func (d *Door) askLeader(ctx context.Context, step *call.Step, o *call.Outcome) (err error) {
+	if d.backend.Status().Learner {
+		return rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	before := d.backend.View()
+	o.Revision = before.Revision()
+	before.Release()
+	if step.Way == call.Renewed {
+		o.TTL, err = d.backend.Renew(ctx, step.Lease)
+		return err
+	}
+	if o.Lease, err = d.backend.TimeToLive(ctx, step.Lease); err == nil && step.View {
+		o.View, err = d.linearize(ctx)
+	}
+	return err
+}
+
+// linearize returns a view that holds all that was acknowledged.
+func (d *Door) linearize(ctx context.Context) (*statemachine.View, error) {
+	if d.backend.Status().Learner {
+		return nil, rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	return d.backend.Linearize(ctx)
+}
+
+// propose puts a request into the log, if there is room for what it stores.
+func (d *Door) propose(ctx context.Context, r *pb.InternalRaftRequest) (node.Applied, error) {
+	status := d.backend.Status()
+	if status.Learner {
+		return node.Applied{}, rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	view := d.backend.View()
+	raise := call.OverQuota(d.config.Limits, r, view, status.ID)
+	view.Release()
+	if raise != nil {
+		d.log.Warn("the space quota is used up; raising the alarm", zap.Int64("quota", d.config.Limits.QuotaBytes))
+		if _, err := d.backend.Propose(ctx, raise); err != nil {
+			d.log.Warn("failed to raise the alarm", zap.Error(err))
+		}
+		return node.Applied{}, rpctypes.ErrGRPCNoSpace
+	}
+	a, err := d.backend.Propose(ctx, r)
+	return a, proposeError(err)
 }
 
 // proposeError maps the end of a client's patience to the errors that etcd has for a proposal whose outcome is unknown.
@@ -111,11 +160,16 @@ func proposeError(err error) error {
 
 // admit refuses a call before it begins: one that asks for a leader where there is none.
 func (d *Door) admit(ctx context.Context) error {
-	v := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
-	if len(v) > 0 && v[0] == rpctypes.MetadataHasLeader && d.backend.Status().Leader == 0 {
+	if requiresLeader(ctx) && d.backend.Status().Leader == 0 {
 		return rpctypes.ErrGRPCNoLeader
 	}
 	return nil
+}
+
+// requiresLeader says that the client wants no answer from a member that knows of no leader.
+func requiresLeader(ctx context.Context) bool {
+	v := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
+	return len(v) > 0 && v[0] == rpctypes.MetadataHasLeader
 }
 
 // observed runs a unary call with all that is common to them: admission, counting, the warning of slow ones. The error is
@@ -160,15 +214,12 @@ func (d *Door) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServ
 	return d.observed(ctx, d.methods.byName[info.FullMethod], func(ctx context.Context) (any, error) { return handler(ctx, req) })
 }
 
-// interceptStream counts streams and their messages.
+// interceptStream admits streams, counts them and their messages, and lets them be ended from this side.
 func (d *Door) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	start := time.Now()
 	m := d.methods.byName[info.FullMethod]
 	m.started.Add(1)
-	err := d.admit(ss.Context())
-	if err == nil {
-		err = handler(srv, &countedStream{ss, m})
-	}
+	err := d.runStream(srv, ss, m, handler)
 	code := status.Code(err)
 	if err != nil && code == codes.Unknown {
 		code = status.FromContextError(err).Code()
@@ -180,28 +231,19 @@ func (d *Door) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamS
 	return err
 }
 
-// countedStream counts the messages of a stream.
-type countedStream struct {
-	grpc.ServerStream
-	method *method
-}
-
-// RecvMsg implements grpc.ServerStream.
-func (s *countedStream) RecvMsg(m any) error {
-	err := s.ServerStream.RecvMsg(m)
-	if err == nil {
-		s.method.received.Add(1)
+func (d *Door) runStream(srv any, ss grpc.ServerStream, m *method, handler grpc.StreamHandler) error {
+	if err := d.admit(ss.Context()); err != nil {
+		return err
 	}
-	return err
-}
-
-// SendMsg implements grpc.ServerStream.
-func (s *countedStream) SendMsg(m any) error {
-	err := s.ServerStream.SendMsg(m)
-	if err == nil {
-		s.method.sent.Add(1)
+	if !m.about && d.backend.Status().Learner {
+		return rpctypes.ErrGRPCNotSupportedForLearner
 	}
-	return err
+	s, err := d.streams.enter(ss, m, requiresLeader(ss.Context()))
+	if err != nil {
+		return err
+	}
+	defer d.streams.leave(s)
+	return handler(srv, s)
 }
 
 // handshaken are the credentials of connections that have been sorted already, and so have their TLS handshake behind them.

@@ -2,13 +2,9 @@ package door
 
 import (
 	"context"
-	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/statemachine"
@@ -25,13 +21,30 @@ var kvService = grpc.ServiceDesc{
 			if err != nil {
 				return nil, err
 			}
+			d.traffic.operations.ranges.Add(1)
 			return encodeRange(headerOf(a.Header), a.Result), nil
 		}),
-		kvMethod("Put", func(ctx context.Context, d *Door, r *pb.PutRequest) (any, error) { return do(ctx, d, &call.Put, r) }),
-		kvMethod("DeleteRange", func(ctx context.Context, d *Door, r *pb.DeleteRangeRequest) (any, error) {
-			return do(ctx, d, &call.DeleteRange, r)
+		kvMethod("Put", func(ctx context.Context, d *Door, r *pb.PutRequest) (any, error) {
+			resp, err := do(ctx, d, &call.Put, r)
+			if err == nil {
+				d.traffic.operations.puts.Add(1)
+			}
+			return resp, err
 		}),
-		kvMethod("Txn", func(ctx context.Context, d *Door, r *pb.TxnRequest) (any, error) { return do(ctx, d, &call.Txn, r) }),
+		kvMethod("DeleteRange", func(ctx context.Context, d *Door, r *pb.DeleteRangeRequest) (any, error) {
+			resp, err := do(ctx, d, &call.DeleteRange, r)
+			if err == nil {
+				d.traffic.operations.deletes.Add(1)
+			}
+			return resp, err
+		}),
+		kvMethod("Txn", func(ctx context.Context, d *Door, r *pb.TxnRequest) (any, error) {
+			resp, err := do(ctx, d, &call.Txn, r)
+			if err == nil {
+				d.traffic.operations.countTxn(resp)
+			}
+			return resp, err
+		}),
 		kvMethod("Compact", func(ctx context.Context, d *Door, r *pb.CompactionRequest) (any, error) {
 			return do(ctx, d, &call.Compact, r)
 		}),
@@ -57,85 +70,39 @@ func headerOf(h *pb.ResponseHeader) header {
 	return header{cluster: h.GetClusterId(), member: h.GetMemberId(), term: h.GetRaftTerm(), revision: h.GetRevision()}
 }
 
-// RangeStream's chunks: the first has few keys, the next as many as should make up streamBytes.
-const (
-	streamFirst = 16
-	streamBytes = 1 << 20
-)
-
-// rangeStream answers a range in pieces of bounded size, all from one view: header, count and more come with the last.
+// rangeStream answers a range in pieces of bounded size. The next one is made when the client has taken the last, and no view is held
+// while it does.
 func rangeStream(srv any, stream grpc.ServerStream) error {
 	d := srv.(*Door)
 	r := new(pb.RangeRequest)
 	if err := stream.RecvMsg(r); err != nil {
 		return err
 	}
-	if err := checkRangeStream(r); err != nil {
+	chunks, way, err := call.NewRangeStream(d.config.Limits, r)
+	if err != nil {
 		return err
 	}
-	view := d.backend.View()
-	if !r.GetSerializable() {
-		view.Release()
-		if d.backend.Status().Learner {
-			return rpctypes.ErrGRPCNotSupportedForLearner
-		}
-		var err error
-		if view, err = d.backend.Linearize(stream.Context()); err != nil {
+	var view *statemachine.View
+	if way == call.Linearized {
+		if view, err = d.linearize(stream.Context()); err != nil {
 			return err
 		}
+	} else {
+		view = d.backend.View()
 	}
-	defer view.Release()
-	return d.sendRange(view, r, func(part *pb.RangeResponse) error {
-		return stream.SendMsg(&pb.RangeStreamResponse{RangeResponse: part})
-	})
-}
-
-// checkRangeStream refuses what etcd refuses; clients fall back to Range on Unimplemented.
-func checkRangeStream(r *pb.RangeRequest) error {
-	if err := statemachine.CheckRange(r); err != nil {
-		return err
-	}
-	ascending := r.GetSortOrder() == pb.RangeRequest_NONE || r.GetSortOrder() == pb.RangeRequest_ASCEND
-	if r.GetSortTarget() != pb.RangeRequest_KEY || !ascending {
-		return status.Error(codes.Unimplemented, "RangeStream does not support custom sort orders")
-	}
-	if r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 || r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0 {
-		return status.Error(codes.Unimplemented, "RangeStream does not support revision filters")
-	}
-	return nil
-}
-
-// sendRange reads r from view, a chunk at a time.
-func (d *Door) sendRange(view *statemachine.View, r *pb.RangeRequest, send func(*pb.RangeResponse) error) error {
-	left := r.GetLimit()
-	if left <= 0 {
-		left = math.MaxInt64
-	}
-	total := int64(-1)
-	for chunk := int64(streamFirst); ; {
-		r.Limit = min(chunk, left)
-		part, err := view.Range(r)
+	d.traffic.operations.ranges.Add(1)
+	for {
+		chunk, err := chunks.Next(view)
+		view.Release()
 		if err != nil {
 			return err
 		}
-		if total < 0 {
-			total = part.Count
-		}
-		n := int64(part.Len())
-		left -= n
-		resp := part.Response()
-		resp.Header, resp.Count, resp.More = nil, 0, false
-		if r.GetCountOnly() || !part.More || left == 0 {
-			s := d.backend.Status()
-			resp.Header = header{s.ClusterID, uint64(s.ID), s.Term, view.Revision()}.message()
-			resp.Count, resp.More = total, part.More && !r.GetCountOnly()
-			return send(resp)
-		}
-		if err := send(resp); err != nil {
+		if err := stream.SendMsg(encodeChunk(&chunk, d.backend.Status())); err != nil {
 			return err
 		}
-		last := resp.GetKvs()[n-1].GetKey()
-		r.Key = append(last[:len(last):len(last)], 0)
-		chunk = max(1, min(n*streamBytes/int64(part.Size()), 8*chunk))
+		if chunks.Done() {
+			return nil
+		}
+		view = d.backend.View()
 	}
 }

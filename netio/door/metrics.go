@@ -1,6 +1,7 @@
 package door
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ const codeCount = int(codes.Unauthenticated) + 1
 // method counts the calls of one gRPC method. On the hot path counters are plain atomics; they become metrics when somebody asks.
 type method struct {
 	service, name, kind string // kind as in the metrics: unary, server_stream, bidi_stream
+	about               bool   // it tells of the server, not of what it stores
 	started             atomic.Uint64
 	received, sent      atomic.Uint64
 	handled             [codeCount]atomic.Uint64
@@ -61,7 +63,7 @@ func (m *methods) add(s *grpc.Server) {
 			case i.IsClientStream:
 				kind = "client_stream"
 			}
-			n := &method{service: service, name: i.Name, kind: kind}
+			n := &method{service: service, name: i.Name, kind: kind, about: strings.HasPrefix(service, "grpc.")}
 			if m.histogram != nil {
 				n.duration = m.histogram.WithLabelValues(n.name, n.service, n.kind).(prometheus.Histogram)
 			}
@@ -113,9 +115,29 @@ func (m *method) finish(code codes.Code, took time.Duration) {
 	}
 }
 
+// traffic counts what goes through the doors, apart from calls.
+type traffic struct {
+	watchStreams, watchers, slowWatchers, pendingEvents atomic.Int64
+	// events counts once for each watcher that was sent one.
+	events     atomic.Uint64
+	operations operations
+}
+
 // register adds what the doors measure to r.
 func (d *Door) register(r *prometheus.Registry) {
 	r.MustRegister(d.methods)
+	t := &d.traffic
+	r.MustRegister(
+		counter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.", &t.events),
+		counter("etcd_mvcc_range_total", "Total number of ranges seen by this member.", &t.operations.ranges),
+		counter("etcd_mvcc_put_total", "Total number of puts seen by this member.", &t.operations.puts),
+		counter("etcd_mvcc_delete_total", "Total number of deletes seen by this member.", &t.operations.deletes),
+		counter("etcd_mvcc_txn_total", "Total number of txns seen by this member.", &t.operations.txns),
+		gauge("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.", &t.watchStreams),
+		gauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.", &t.watchers),
+		gauge("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.", &t.slowWatchers),
+		gauge("etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent.", &t.pendingEvents),
+	)
 	r.MustRegister(
 		counter("etcd_network_client_grpc_received_bytes_total", "The total number of bytes received from grpc clients.", &d.codec.received),
 		counter("etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.", &d.codec.sent),
@@ -127,4 +149,8 @@ func (d *Door) register(r *prometheus.Registry) {
 
 func counter(name, help string, n *atomic.Uint64) prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) })
+}
+
+func gauge(name, help string, n *atomic.Int64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) })
 }

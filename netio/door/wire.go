@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -147,11 +149,6 @@ type header struct {
 	revision              int64
 }
 
-// message is the header for answers that are encoded by the library.
-func (h header) message() *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: h.cluster, MemberId: h.member, Revision: h.revision, RaftTerm: h.term}
-}
-
 // headerMax bounds an encoded header with its tag and length.
 const headerMax = 2 + 4*(1+10)
 
@@ -159,13 +156,18 @@ const headerMax = 2 + 4*(1+10)
 func (h header) append(dst []byte) []byte {
 	dst = append(dst, 1<<3|byte(protowire.BytesType), 0)
 	start := len(dst)
-	dst = appendVarint(dst, 1, h.cluster)
-	dst = appendVarint(dst, 2, h.member)
-	dst = appendVarint(dst, 3, uint64(h.revision))
-	dst = appendVarint(dst, 4, h.term)
+	dst = h.appendFields(dst)
 	// Four varints with their tags take less than 128 bytes: their length is one byte.
 	dst[start-1] = byte(len(dst) - start)
 	return dst
+}
+
+// appendFields appends the header as a message of its own.
+func (h header) appendFields(dst []byte) []byte {
+	dst = appendVarint(dst, 1, h.cluster)
+	dst = appendVarint(dst, 2, h.member)
+	dst = appendVarint(dst, 3, uint64(h.revision))
+	return appendVarint(dst, 4, h.term)
 }
 
 // appendVarint appends a field of a small number, unless it is zero.
@@ -178,13 +180,22 @@ func appendVarint(dst []byte, field byte, v uint64) []byte {
 
 // encodeRange writes a RangeResponse around key-values that the state machine holds encoded already.
 func encodeRange(h header, r *statemachine.RangeResult) *encoded {
-	size := headerMax + r.Size() + 2 + 11
+	return pooled(headerMax+r.Size()+2+11, func(b []byte) []byte { return appendRange(b, h, r) })
+}
+
+// encodeChunk writes a RangeStreamResponse as encodeRange does a RangeResponse.
+func encodeChunk(c *call.Chunk, s node.Status) *encoded {
+	return pooled(c.Size(), func(b []byte) []byte { return c.Append(b, s) })
+}
+
+// pooled is an answer of at most size bytes, in memory that is used again once it is sent.
+func pooled(size int, write func([]byte) []byte) *encoded {
 	if mem.IsBelowBufferPoolingThreshold(size) {
-		return &encoded{mem.BufferSlice{mem.SliceBuffer(appendRange(make([]byte, 0, size), h, r))}}
+		return &encoded{mem.BufferSlice{mem.SliceBuffer(write(make([]byte, 0, size)))}}
 	}
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(size)
-	*buf = appendRange((*buf)[:0], h, r)
+	*buf = write((*buf)[:0])
 	return &encoded{mem.BufferSlice{mem.NewBuffer(buf, pool)}}
 }
 

@@ -129,3 +129,8 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// message is the header as the library encodes it.
+func (h header) message() *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: h.cluster, MemberId: h.member, Revision: h.revision, RaftTerm: h.term}
+}

@@ -12,6 +12,8 @@ type callKind uint8
 const (
 	callPropose callKind = iota
 	callLinearize
+	callRenew
+	callTimeToLive
 	callDo
 )
 
@@ -28,28 +30,39 @@ type call struct {
 	state  atomic.Uint32
 	kind   callKind
 	driver *Driver
-	// request and do are the question.
+	// request, lease and do are the question.
 	request *pb.InternalRaftRequest
+	lease   int64
 	do      func(Member)
-	// applied, view and err are the answer. They are written before the state becomes callAnswered.
-	applied Applied
-	view    *View
-	err     error
-	done    chan struct{} // capacity 1
+	// answered is written before the state becomes callAnswered.
+	answered answer
+	done     chan struct{} // capacity 1
 	// prev and next link the calls that the member holds.
 	prev, next *call
 	linked     bool
-	// onApplied and onView are the methods of this call as values, made once.
+	// The ways to answer, as values that are made once.
 	onApplied func(Applied, error)
 	onView    func(*View, error)
+	onRenewed func(ttl int64, err error)
+	onTTL     func(LeaseTTL, error)
+}
+
+// answer is what the member answered a call: err, or the one other field that the call is about.
+type answer struct {
+	applied Applied
+	view    *View
+	ttl     LeaseTTL
+	err     error
 }
 
 func newCall(d *Driver, kind callKind) *call {
 	c, ok := d.spare.Get().(*call)
 	if !ok {
 		c = &call{driver: d, done: make(chan struct{}, 1)}
-		c.onApplied = func(a Applied, err error) { c.answer(a, nil, err) }
-		c.onView = func(v *View, err error) { c.answer(Applied{}, v, err) }
+		c.onApplied = func(a Applied, err error) { c.answer(answer{applied: a, err: err}) }
+		c.onView = func(v *View, err error) { c.answer(answer{view: v, err: err}) }
+		c.onRenewed = func(ttl int64, err error) { c.answer(answer{ttl: LeaseTTL{Remaining: ttl}, err: err}) }
+		c.onTTL = func(t LeaseTTL, err error) { c.answer(answer{ttl: t, err: err}) }
 	}
 	c.state.Store(callWaiting)
 	c.kind = kind
@@ -57,35 +70,35 @@ func newCall(d *Driver, kind callKind) *call {
 }
 
 // wait puts the call into the inbox and waits for its answer, or for the end of ctx.
-func (c *call) wait(ctx context.Context) (Applied, *View, error) {
+func (c *call) wait(ctx context.Context) answer {
 	if !c.driver.inbox.push(item{kind: itemCall, call: c}) {
 		c.recycle()
-		return Applied{}, nil, ErrStopped
+		return answer{err: ErrStopped}
 	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():
 		if c.state.CompareAndSwap(callWaiting, callAbandoned) {
-			return Applied{}, nil, ctx.Err()
+			return answer{err: ctx.Err()}
 		}
 		// The answer was there first; it is as good as it would have been a moment ago.
 		<-c.done
 	}
-	applied, view, err := c.applied, c.view, c.err
+	a := c.answered
 	c.recycle()
-	return applied, view, err
+	return a
 }
 
 // answer gives the member's answer to the caller, if it still waits. It is called in a turn, once.
-func (c *call) answer(a Applied, v *View, err error) {
+func (c *call) answer(a answer) {
 	c.driver.calls.remove(c)
-	c.applied, c.view, c.err = a, v, err
+	c.answered = a
 	c.deliver()
 }
 
 // refuse answers a call that the member never saw.
 func (c *call) refuse() {
-	c.err = ErrStopped
+	c.answered.err = ErrStopped
 	c.deliver()
 }
 
@@ -94,15 +107,15 @@ func (c *call) deliver() {
 		c.done <- struct{}{}
 		return
 	}
-	if c.view != nil {
-		c.view.Release()
+	if v := c.answered.view; v != nil {
+		v.Release()
 	}
 	c.recycle()
 }
 
 func (c *call) recycle() {
 	c.request, c.do = nil, nil
-	c.applied, c.view, c.err = Applied{}, nil, nil
+	c.answered = answer{}
 	c.driver.spare.Put(c)
 }
 

@@ -28,8 +28,13 @@ func TestDriver_CallsThatAreGivenUp(t *testing.T) {
 					t.Errorf("error %v, want the context's", err)
 				}
 			})
+			wg.Go(func() {
+				if _, err := d.Renew(ctx, 7); !errors.Is(err, context.Canceled) {
+					t.Errorf("error %v, want the context's", err)
+				}
+			})
 		}
-		for held := 0; held < 10; {
+		for held := 0; held < 15; {
 			do(t, d, func() { held = len(f.held) })
 		}
 		cancel()

@@ -20,17 +20,15 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	calls "github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/port"
 )
 
 // Member is what a driver drives: *node.Member. Only TryLinearize and AcquireView may be called outside of a turn.
 type Member interface {
+	calls.Member
 	Receive(from port.MemberID, payload []byte)
-	Propose(r *pb.InternalRaftRequest, done func(Applied, error))
-	Linearize(done func(*View, error))
 	TryLinearize() (*View, bool)
-	AcquireView() *View
-	Status() Status
 	Stop(done func())
 	EndTurn()
 }
@@ -120,8 +118,8 @@ func (d *Driver) Propose(ctx context.Context, r *pb.InternalRaftRequest) (Applie
 	}
 	c := newCall(d, callPropose)
 	c.request = r
-	applied, _, err := c.wait(ctx)
-	return applied, err
+	a := c.wait(ctx)
+	return a.applied, a.err
 }
 
 // Linearize returns a view that holds everything acknowledged before this call by any member. It is pinned: the caller
@@ -138,8 +136,8 @@ func (d *Driver) Linearize(ctx context.Context) (*View, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	_, v, err := newCall(d, callLinearize).wait(ctx)
-	return v, err
+	a := newCall(d, callLinearize).wait(ctx)
+	return a.view, a.err
 }
 
 // View returns the newest view this member knows of, which may be old. It is pinned: the caller releases it.
@@ -149,8 +147,7 @@ func (d *Driver) View() *View { return d.member.AcquireView() }
 func (d *Driver) Do(ctx context.Context, fn func(Member)) error {
 	c := newCall(d, callDo)
 	c.do = fn
-	_, _, err := c.wait(ctx)
-	return err
+	return c.wait(ctx).err
 }
 
 // Status returns what the member said of itself at the end of its last turn. It does not wait.
@@ -236,7 +233,7 @@ func (d *Driver) run() {
 		}
 	}
 	for c := d.calls.first(); c != nil; c = d.calls.first() {
-		c.answer(Applied{}, nil, ErrStopped)
+		c.answer(answer{err: ErrStopped})
 	}
 }
 
@@ -291,6 +288,10 @@ func (d *Driver) begin(c *call) {
 		d.member.Propose(r, c.onApplied)
 	case callLinearize:
 		d.member.Linearize(c.onView)
+	case callRenew:
+		d.member.Renew(c.lease, c.onRenewed)
+	case callTimeToLive:
+		d.member.TimeToLive(c.lease, c.onTTL)
 	case callDo:
 		// Claimed first: a caller whose ctx ends now must not believe that fn never runs.
 		if !c.state.CompareAndSwap(callWaiting, callAnswered) {

@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -30,6 +31,7 @@ type fake struct {
 	held []func()
 	// onReceive is called for each message.
 	onReceive func(payload []byte)
+	hub       watch.Hub
 	ignoreEnd bool // Stop never finishes
 	local     bool // reads need no turn
 }
@@ -77,16 +79,32 @@ func (f *fake) Propose(_ *pb.InternalRaftRequest, done func(Applied, error)) {
 
 func (f *fake) Linearize(done func(*View, error)) {
 	defer f.enter()()
-	answer := func() {
+	f.answer(func() {
 		f.view.Acquire()
 		done(f.view, nil)
-	}
+	})
+}
+
+// Renew answers with the lease's id for a TTL.
+func (f *fake) Renew(id int64, done func(int64, error)) {
+	defer f.enter()()
+	f.answer(func() { done(id, nil) })
+}
+
+func (f *fake) TimeToLive(id int64, done func(LeaseTTL, error)) {
+	defer f.enter()()
+	f.answer(func() { done(LeaseTTL{Granted: id, Found: true}, nil) })
+}
+
+func (f *fake) answer(answer func()) {
 	if f.hold {
 		f.held = append(f.held, answer)
 		return
 	}
 	f.pending = append(f.pending, answer)
 }
+
+func (f *fake) Watch() *watch.Hub { return &f.hub }
 
 func (f *fake) TryLinearize() (*View, bool) {
 	if f.local && f.view.Acquire() {

@@ -11,6 +11,8 @@ type (
 	Applied = node.Applied
 	// Status is what a member says of itself.
 	Status = node.Status
+	// LeaseTTL is what the leader says of a lease.
+	LeaseTTL = node.LeaseTTL
 	// View is a state to read from.
 	View = statemachine.View
 )

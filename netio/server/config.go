@@ -43,6 +43,8 @@ type Config struct {
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
 	// WarnUnaryDuration is how long a request may take before it is logged; 0: none is.
 	WarnUnaryDuration time.Duration
+	// WatchProgressInterval is how often watchers that asked for it, and saw nothing, are told how far they are.
+	WatchProgressInterval time.Duration
 
 	ClientTLS, PeerTLS TLS
 
@@ -81,5 +83,7 @@ func DefaultConfig() Config {
 		KeepAliveTimeout:     20 * time.Second,
 		WarnUnaryDuration:    300 * time.Millisecond,
 		Gateway:              true,
+
+		WatchProgressInterval: 10 * time.Minute,
 	}
 }

@@ -12,14 +12,18 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// timings are the histograms of the disk. They exist before the member does.
-type timings struct{ walSync, snapshotSync prometheus.Histogram }
+// timings are the histograms of the disk and the network. They exist before the member does.
+type timings struct {
+	walSync, snapshotSync prometheus.Histogram
+	roundTrips            roundTrips
+}
 
 func newTimings() *timings {
 	// The bucket bounds are etcd's, so that dashboards fit: 1 ms to 8 s, and to 65 s for snapshots.
 	return &timings{
 		walSync: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_disk_wal_fsync_duration_seconds",
 			Help: "The latency distributions of fsync called by WAL.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		roundTrips: newRoundTrips(),
 		snapshotSync: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_snap_fsync_duration_seconds",
 			Help: "The latency distributions of fsync called by snap.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
 	}
@@ -31,7 +35,7 @@ func (t *timings) snapshot(d time.Duration) { t.snapshotSync.Observe(d.Seconds()
 // newRegistry is what /metrics shows of the member; the doors add what they measure.
 func (s *Server) newRegistry(t *timings) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(t.walSync, t.snapshotSync, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(t.walSync, t.snapshotSync, t.roundTrips, &networkMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.MustRegister(newMemberMetrics(s)...)
 	r.MustRegister(
 		constant("etcd_server_version", "Which version is running. 1 for 'server_version' label with current version.", "server_version", call.Version),
@@ -76,8 +80,24 @@ func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 		}
 		return 0
 	}))
-	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "etcd_server_leader_changes_seen_total",
-		Help: "The number of leader changes seen."}, func() float64 { return float64(s.watcher.changes.Load()) }))
+	counter := func(name, help string, f func() uint64) {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f()) }))
+	}
+	counter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.", s.watcher.changes.Load)
+	told := func(name, help string, f func(node.Status) uint64) {
+		counter(name, help, func() uint64 { return f(s.driver.Status()) })
+	}
+	told("etcd_server_proposals_failed_total", "The total number of failed proposals seen.", func(g node.Status) uint64 { return g.ProposalsFailed })
+	told("etcd_server_slow_read_indexes_total", "The total number of pending read indexes not in sync with leader's or timed out read index requests.",
+		func(g node.Status) uint64 { return g.SlowReads })
+	told("etcd_debugging_lease_granted_total", "The total number of granted leases.", func(g node.Status) uint64 { return g.Leases.Granted })
+	told("etcd_debugging_lease_revoked_total", "The total number of revoked leases.", func(g node.Status) uint64 { return g.Leases.Revoked })
+	told("etcd_debugging_lease_renewed_total", "The number of renewed leases seen by the leader.", func(g node.Status) uint64 { return g.Leases.Renewed })
+	// etcd has had the last one under either name.
+	for _, name := range []string{"etcd_server_lease_expired_total", "etcd_debugging_server_lease_expired_total"} {
+		told(name, "The total number of expired leases.", func(g node.Status) uint64 { return g.Leases.Expired })
+	}
+	counter("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", s.walBytes.Load)
 	gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed.", func() float64 { return float64(s.driver.Status().Committed) })
 	gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied.", func() float64 { return float64(s.driver.Status().Applied) })
 	gauge("detcd_pinned_views", "States in use besides the newest one; one that is held for long keeps compaction from freeing memory.", func() float64 { return float64(s.driver.Status().PinnedViews) })

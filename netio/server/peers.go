@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/netio/transport"
@@ -58,7 +59,8 @@ func (l gated) Close() error {
 }
 
 // openPeers opens the sockets for other members and the transport behind them.
-func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), log port.Logger) (*peers, error) {
+func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), roundTrip func(port.MemberID, time.Duration),
+	log port.Logger) (*peers, error) {
 	var serving, dialling *tls.Config
 	var err error
 	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() {
@@ -84,6 +86,7 @@ func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.
 	}
 	t := transport.New(transport.Config{
 		Self: self, Cluster: cluster, Listeners: listeners, TLS: dialling, Deliver: deliver, Logger: log,
+		ObserveRoundTrip: roundTrip,
 		Refused: func(by port.MemberID, why transport.Verdict) {
 			if why == transport.RemovedMember {
 				log.Log(port.Warn, "this member has been removed from its cluster", "by", id(by))

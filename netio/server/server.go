@@ -11,6 +11,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -39,12 +40,14 @@ type Server struct {
 	listeners []listener
 	started   bool  // the member takes turns
 	quota     int64 // bytes
-	ready     chan struct{}
-	ctx       context.Context
-	cancel    context.CancelFunc
-	joining   sync.WaitGroup
-	closing   sync.Once
-	closed    error
+	// walBytes counts what was written to the log's files.
+	walBytes atomic.Uint64
+	ready    chan struct{}
+	ctx      context.Context
+	cancel   context.CancelFunc
+	joining  sync.WaitGroup
+	closing  sync.Once
+	closed   error
 }
 
 // Start brings a member up. When it returns, the sockets are open and the member runs, but serves clients only once it is Ready, which takes a
@@ -77,7 +80,7 @@ func Start(c Config) (_ *Server, err error) {
 	if s.listeners, err = openListeners(&s.config); err != nil {
 		return nil, err
 	}
-	if err := s.startMember(self, cluster, founding); err != nil {
+	if err := s.startMember(self, cluster, founding, timings); err != nil {
 		return nil, err
 	}
 	if err := s.openDoor(timings); err != nil {
@@ -121,24 +124,24 @@ func (s *Server) secure() error {
 }
 
 // startMember opens the member and begins its turns.
-func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node.Peer) (err error) {
+func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node.Peer, t *timings) (err error) {
 	c := &s.config
 	logger := logging.NewPort(s.log)
 	s.driver = driver.New(driver.Options{})
 	s.watcher = &watcher{driver: s.driver, log: logger, self: self}
-	if s.peers, err = openPeers(c, self, cluster, s.driver.Receive, logger); err != nil {
+	if s.peers, err = openPeers(c, self, cluster, s.driver.Receive, t.roundTrips.observe, logger); err != nil {
 		return err
 	}
 	m, err := node.Open(node.Config{
 		ID: self, ClusterID: cluster, Bootstrap: founding,
 		TickInterval:    c.HeartbeatInterval,
-		ElectionTicks:   int(c.ElectionTimeout / c.HeartbeatInterval),
+		ElectionTicks:   electionTicks(c),
 		DisablePreVote:  !c.PreVote,
 		SnapshotEntries: c.SnapshotEntries,
 		CatchUpEntries:  c.CatchUpEntries,
 	}, node.Ports{
 		Clock: s.driver.Clock(), Network: s.peers,
-		WALDisk: s.dir.WAL(), SnapshotDisk: s.dir.Snapshots(),
+		WALDisk: writeCounter{s.dir.WAL(), &s.walBytes}, SnapshotDisk: s.dir.Snapshots(),
 		WALLane: s.driver.Lane(), SnapshotLane: s.driver.Lane(),
 		Logger: logger, Observer: s.watcher,
 	})
@@ -156,6 +159,7 @@ func (s *Server) openDoor(t *timings) (err error) {
 	c := &s.config
 	limits := call.DefaultLimits()
 	limits.MaxTxnOps, limits.MaxRequestBytes = int(c.MaxTxnOps), int(c.MaxRequestBytes)
+	limits.MinLeaseTTL = call.MinLeaseTTL(c.HeartbeatInterval, electionTicks(c))
 	if c.QuotaBytes != 0 {
 		limits.QuotaBytes = c.QuotaBytes
 	}
@@ -164,6 +168,7 @@ func (s *Server) openDoor(t *timings) (err error) {
 		Limits: limits, MaxConcurrentStreams: c.MaxConcurrentStreams,
 		KeepAliveMinTime: c.KeepAliveMinTime, KeepAliveInterval: c.KeepAliveInterval, KeepAliveTimeout: c.KeepAliveTimeout,
 		WarnUnaryDuration: c.WarnUnaryDuration, HealthTimeout: requestTimeout(c),
+		WatchProgressInterval: c.WatchProgressInterval, ElectionTimeout: c.ElectionTimeout,
 		Gateway: c.Gateway, Profiles: c.Profiles, ExtensiveMetrics: c.ExtensiveMetrics,
 		CORS: c.CORS, HostWhitelist: c.HostWhitelist,
 		Registry: s.newRegistry(t), Logger: s.log,
@@ -174,6 +179,8 @@ func (s *Server) openDoor(t *timings) (err error) {
 	s.serve(door.Metrics)
 	return nil
 }
+
+func electionTicks(c *Config) int { return int(c.ElectionTimeout / c.HeartbeatInterval) }
 
 // requestTimeout is how long a request may take, as etcd has it.
 func requestTimeout(c *Config) time.Duration { return 5*time.Second + 2*c.ElectionTimeout }

@@ -1,0 +1,240 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+
+	"github.com/detcd/detcd/node/watch"
+)
+
+const (
+	defaultProgressInterval = 10 * time.Minute
+	progressIntervalMin     = 100 * time.Millisecond
+	// requestsMax is how many requests of a watch stream wait while its sender is busy; beyond that the client's own sending waits.
+	requestsMax = 16
+)
+
+// watchService is the Watch service.
+type watchService struct {
+	pb.UnimplementedWatchServer
+	door *Door
+}
+
+// Watch serves the watchers of one stream: one goroutine receives requests, this one does all else. A client that reads slowly holds
+// up this goroutine alone, and that pins no view while it sends.
+func (w *watchService) Watch(stream pb.Watch_WatchServer) error {
+	s := &watching{
+		door: w.door, stream: stream,
+		wake: make(chan struct{}, 1), requests: make(chan *pb.WatchRequest, requestsMax), failed: make(chan error, 1),
+	}
+	limits := &w.door.config.Limits
+	s.watch = watch.NewStream(w.door.backend, watch.Options{FragmentBytes: limits.MaxRequestBytes + requestOverhead, Wake: s.awake})
+	w.door.traffic.watchStreams.Add(1)
+	defer func() {
+		s.watch.Close()
+		w.door.traffic.watchStreams.Add(-1)
+		s.account(0, 0, 0)
+	}()
+	go s.receive()
+	err := s.run()
+	if errors.Is(err, context.Canceled) {
+		return rpctypes.ErrGRPCWatchCanceled
+	}
+	return err
+}
+
+// watching is one stream of watchers.
+type watching struct {
+	door   *Door
+	stream grpc.ServerStream
+	wake   chan struct{} // capacity 1: watch has something to do
+	// requests come from the receiver, which also says why it ended, unless the client just has no more of them.
+	requests chan *pb.WatchRequest
+	failed   chan error // capacity 1
+	asked    progressRequests
+
+	// The rest belongs to run's goroutine.
+	watch *watch.Stream
+	// As counted in the metrics: watchers, those of them that catch up, and events that have yet to be sent.
+	watchers, behind, pending int
+	encoder                   watchEncoder
+}
+
+// always is a channel that is ready at any time.
+var always = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// awake is called in the member's turns.
+func (s *watching) awake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run serves the stream until it ends.
+func (s *watching) run() error {
+	ctx := s.stream.Context()
+	progress := time.NewTimer(s.door.progressInterval())
+	defer progress.Stop()
+	for {
+		more, err := s.step()
+		if err != nil {
+			return err
+		}
+		var ready <-chan struct{}
+		if more {
+			ready = always
+		}
+		select {
+		case <-ready:
+		case <-s.wake:
+		case r := <-s.requests:
+			s.watch.Handle(r)
+		case <-progress.C:
+			s.watch.NotifyProgress()
+			progress.Reset(s.door.progressInterval())
+		case err := <-s.failed:
+			return err
+		case <-ctx.Done():
+			return ended(ctx)
+		}
+	}
+}
+
+// step sends what one step of the watchers brings.
+func (s *watching) step() (more bool, err error) {
+	out, more := s.watch.Step()
+	events := 0
+	for i := range out {
+		events += out[i].EventCount
+	}
+	s.account(s.watch.Watchers(), s.watch.Behind(), events)
+	if len(out) == 0 {
+		return more, nil
+	}
+	h := s.door.head()
+	for i := range out {
+		if err := s.stream.SendMsg(s.encoder.encode(h, &out[i])); err != nil {
+			return false, err
+		}
+		s.door.traffic.events.Add(uint64(out[i].EventCount))
+		events -= out[i].EventCount
+		s.account(s.watchers, s.behind, events)
+	}
+	s.encoder.forget()
+	return more, nil
+}
+
+// account brings the metrics up to date.
+func (s *watching) account(watchers, behind, pending int) {
+	t := &s.door.traffic
+	change := func(total *atomic.Int64, old *int, now int) {
+		if now != *old {
+			total.Add(int64(now - *old))
+			*old = now
+		}
+	}
+	change(&t.watchers, &s.watchers, watchers)
+	change(&t.slowWatchers, &s.behind, behind)
+	change(&t.pendingEvents, &s.pending, pending)
+}
+
+// receive hands the client's requests over. A client that sends no more of them still hears of its watchers.
+func (s *watching) receive() {
+	ctx := s.stream.Context()
+	for {
+		r := new(pb.WatchRequest)
+		if err := s.stream.RecvMsg(r); err != nil {
+			if !errors.Is(err, io.EOF) {
+				s.failed <- err
+			}
+			return
+		}
+		if r.GetProgressRequest() != nil {
+			s.asked.add(s)
+		} else if !s.hand(ctx, r) {
+			return
+		}
+	}
+}
+
+// hand reports false when the stream has ended.
+func (s *watching) hand(ctx context.Context, r *pb.WatchRequest) bool {
+	select {
+	case s.requests <- r:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// progressRequests are the requests for progress of one stream that wait to be linearized: the answer to one has a revision at least that of
+// every write acknowledged before it, by any member. Those that come together have one answer, and requests for watchers do not wait.
+type progressRequests struct {
+	mu               sync.Mutex
+	waiting, running bool
+}
+
+// add takes one in. It does not block.
+func (p *progressRequests) add(s *watching) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = true
+	if !p.running {
+		p.running = true
+		go p.run(s)
+	}
+}
+
+// take takes all that wait; without any the run is over.
+func (p *progressRequests) take() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running = p.waiting
+	p.waiting = false
+	return p.running
+}
+
+func (p *progressRequests) run(s *watching) {
+	ctx := s.stream.Context()
+	ask := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+	for p.take() {
+		s.door.linearizeBriefly(ctx)
+		if !s.hand(ctx, ask) {
+			return
+		}
+	}
+}
+
+// linearizeBriefly brings this member's view up to everything that was acknowledged so far, if there is a leader and it answers within an
+// election timeout. If not, what this member has is as good an answer as there is: watchers of etcd get one without a leader too.
+func (d *Door) linearizeBriefly(ctx context.Context) {
+	if d.backend.Status().Leader == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.config.ElectionTimeout)
+	defer cancel()
+	if v, err := d.backend.Linearize(ctx); err == nil {
+		v.Release()
+	}
+}
+
+// progressInterval is the time to a stream's next notifications: up to a tenth longer than configured, so that streams that began together
+// are not told together.
+func (d *Door) progressInterval() time.Duration {
+	i := max(d.config.WatchProgressInterval, progressIntervalMin)
+	return i + rand.N(i/10)
+}

@@ -1,0 +1,280 @@
+package door
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/node/watch"
+)
+
+// bounded is a context for what must happen, but may take its time.
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// watcher is a bare watch stream.
+type watcher struct {
+	pb.Watch_WatchClient
+	t *testing.T
+}
+
+func watched(t *testing.T, ctx context.Context, address string) watcher {
+	t.Helper()
+	s, err := pb.NewWatchClient(dialled(t, address).ActiveConnection()).Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return watcher{s, t}
+}
+
+func (w watcher) create(r *pb.WatchCreateRequest) {
+	w.t.Helper()
+	if err := w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}); err != nil {
+		w.t.Fatal(err)
+	}
+	if r := w.next(); !r.Created || len(r.Events) != 0 {
+		w.t.Fatalf("the first answer is %v", r)
+	}
+}
+
+func (w watcher) askProgress() {
+	w.t.Helper()
+	if err := w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w watcher) next() *pb.WatchResponse {
+	w.t.Helper()
+	r, err := w.Recv()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func TestWatch_WithEtcdsClient(t *testing.T) {
+	b := newSingle()
+	c := dialled(t, opened(t, b, nil))
+	ctx := bounded(t)
+	b.put("k/1", "old")
+	past := c.Watch(ctx, "k/", clientv3.WithPrefix(), clientv3.WithRev(1), clientv3.WithPrevKV())
+	created := c.Watch(ctx, "k/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if r := <-created; !r.Created || r.Header.Revision != 2 || r.Header.ClusterId != 7 || r.Header.MemberId != 1 || r.Header.RaftTerm != 2 {
+		t.Fatalf("created: %+v", r)
+	}
+	rev := b.put("k/1", "new")
+	if r := <-created; len(r.Events) != 1 || r.Events[0].Kv.ModRevision != rev || r.Header.Revision != rev || r.Events[0].PrevKv != nil {
+		t.Errorf("from now on: %+v", r)
+	}
+	var events []*clientv3.Event
+	for len(events) < 2 {
+		events = append(events, (<-past).Events...)
+	}
+	if string(events[0].Kv.Value) != "old" || string(events[1].PrevKv.Value) != "old" || string(events[1].Kv.Value) != "new" {
+		t.Errorf("from the past on: %v", events)
+	}
+	if err := c.RequestProgress(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-past; !r.IsProgressNotify() || r.Header.Revision != rev {
+		t.Errorf("progress: %+v", r)
+	}
+}
+
+// A client that sends no more requests, as the gateway's, still hears of its watchers.
+func TestWatch_GoesOnWhenTheClientHasNoMoreRequests(t *testing.T) {
+	b := newSingle()
+	w := watched(t, bounded(t), opened(t, b, nil))
+	w.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	if err := w.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	b.put("k", "v")
+	if r := w.next(); len(r.Events) != 1 {
+		t.Errorf("%v", r)
+	}
+}
+
+// Whoever does not read holds up nobody, and pins nothing that compaction could free.
+func TestWatch_SlowClientsHoldUpThemselvesOnly(t *testing.T) {
+	b := newSingle()
+	address := opened(t, b, nil)
+	slow, quick := watched(t, bounded(t), address), watched(t, bounded(t), address)
+	for _, w := range []watcher{slow, quick} {
+		w.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	}
+	const puts = 200
+	value := strings.Repeat("v", 100<<10) // more than all buffers between
+	for i := range puts {
+		b.put("k", fmt.Sprint(i)+value)
+		for {
+			if r := quick.next(); len(r.Events) > 0 {
+				break
+			}
+		}
+	}
+	pinned := -1
+	b.turn(func() { pinned, _ = b.machine.PinnedViews() })
+	if pinned != 0 {
+		t.Errorf("%d views are pinned by a client that does not read", pinned)
+	}
+	seen := 0
+	for seen < puts {
+		r := slow.next()
+		for _, e := range r.Events {
+			if want := fmt.Sprint(seen); !strings.HasPrefix(string(e.Kv.Value), want+"v") {
+				t.Fatalf("event %d is of another put: %.10s", seen, e.Kv.Value)
+			}
+			seen++
+		}
+	}
+}
+
+// A write that was acknowledged somewhere before the request for progress is covered by the answer, even where this member has to hear of
+// it first.
+func TestWatch_ProgressIsLinearized(t *testing.T) {
+	b := newSingle()
+	var rev atomic.Int64
+	b.onLinearize = func() { rev.Store(b.put("k", "acknowledged by another member")) }
+	w := watched(t, bounded(t), opened(t, b, nil))
+	w.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	w.askProgress()
+	events := 0
+	for {
+		r := w.next()
+		if events += len(r.Events); len(r.Events) > 0 {
+			continue
+		}
+		if r.WatchId != watch.EveryWatch || r.Header.Revision < rev.Load() {
+			t.Errorf("progress %v, but revision %d was acknowledged", r, rev.Load())
+		}
+		break
+	}
+	if events != 1 {
+		t.Errorf("%d events before the progress that covers one", events)
+	}
+}
+
+func TestWatch_ProgressWithoutALeader(t *testing.T) {
+	for name, lose := range map[string]func(*single){
+		"none":      func(b *single) { b.lead(0) },
+		"no answer": func(b *single) { b.stuck = make(chan struct{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newSingle()
+			lose(b)
+			w := watched(t, bounded(t), opened(t, b, func(c *Config) { c.ElectionTimeout = 10 * time.Millisecond }))
+			w.create(&pb.WatchCreateRequest{Key: []byte("k")})
+			w.askProgress()
+			if r := w.next(); r.WatchId != watch.EveryWatch || r.Header.Revision != 1 {
+				t.Errorf("%v", r)
+			}
+		})
+	}
+}
+
+func TestWatch_TellsProgressFromTimeToTime(t *testing.T) {
+	b := newSingle()
+	w := watched(t, bounded(t), opened(t, b, func(c *Config) { c.WatchProgressInterval = time.Millisecond }))
+	w.create(&pb.WatchCreateRequest{Key: []byte("k"), ProgressNotify: true})
+	rev := b.put("other", "v")
+	for range 2 {
+		if r := w.next(); r.WatchId != 0 || len(r.Events) != 0 || r.Header.Revision != rev {
+			t.Errorf("%v, want progress to revision %d", r, rev)
+		}
+	}
+}
+
+func TestWatch_EndsWithTheMember(t *testing.T) {
+	d, address := openedDoor(t, newSingle(), nil)
+	w := watched(t, bounded(t), address)
+	w.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	if err := d.Close(bounded(t)); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Recv(); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCStopped) {
+		t.Errorf("error %v, want %v", err, rpctypes.ErrGRPCStopped)
+	}
+	if n := d.traffic.watchers.Load() + d.traffic.watchStreams.Load() + d.traffic.pendingEvents.Load(); n != 0 {
+		t.Errorf("%d watchers, streams and events are left over in the metrics", n)
+	}
+}
+
+func TestLeader_IsRequiredOfMembersWithout(t *testing.T) {
+	b := newSingle()
+	address := opened(t, b, func(c *Config) { c.ElectionTimeout = 20 * time.Millisecond })
+	ctx := clientv3.WithRequireLeader(bounded(t))
+	demanding, patient := watched(t, ctx, address), watched(t, bounded(t), address)
+	for _, w := range []watcher{demanding, patient} {
+		w.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	}
+	b.lead(0)
+	is := func(err error) bool {
+		return status.Convert(err).Message() == rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader)
+	}
+	if _, err := demanding.Recv(); !is(err) {
+		t.Errorf("a running stream ended with %v", err)
+	}
+	if _, err := pb.NewKVClient(dialled(t, address).ActiveConnection()).Range(ctx, &pb.RangeRequest{Key: []byte("k")}); !is(err) {
+		t.Errorf("a unary call: %v", err)
+	}
+	if _, err := watched(t, ctx, address).Recv(); !is(err) {
+		t.Errorf("a new stream: %v", err)
+	}
+	b.put("k", "v")
+	if r := patient.next(); len(r.Events) != 1 {
+		t.Errorf("a stream that does not require a leader: %v", r)
+	}
+	b.lead(1)
+	again := watched(t, ctx, address)
+	again.create(&pb.WatchCreateRequest{Key: []byte("k")})
+}
+
+// What goes over the wire is the message that the response stands for.
+func TestWatch_EncodesWhatTheResponseSays(t *testing.T) {
+	h := header{cluster: 1 << 63, member: 2, term: 3}
+	events, err := proto.Marshal(&pb.WatchResponse{Events: []*mvccpb.Event{{Kv: &mvccpb.KeyValue{}}, {Kv: &mvccpb.KeyValue{}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e watchEncoder
+	var wg sync.WaitGroup
+	for _, r := range []watch.Response{
+		{Revision: 9, Created: true},
+		{WatchID: -1, Revision: 9, Created: true, Canceled: true, CancelReason: strings.Repeat("long ", 100)},
+		{WatchID: 3, Revision: 10, Events: events, EventCount: 2},
+		{WatchID: 4, Revision: 10, Events: events, EventCount: 2, Fragment: true},
+		{WatchID: 4, Revision: 10, Events: events[:len(events)/2], EventCount: 1},
+		{WatchID: 4, Revision: 11, Canceled: true, CompactRevision: 5},
+	} {
+		message := e.encode(h, &r)
+		// The next ones must not disturb what is still on its way.
+		wg.Go(func() {
+			got := &pb.WatchResponse{}
+			if err := proto.Unmarshal(message.data.Materialize(), got); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+			want := r.Message(&pb.ResponseHeader{ClusterId: h.cluster, MemberId: h.member, RaftTerm: h.term})
+			if !proto.Equal(got, want) {
+				t.Errorf("%v on the wire, want %v", got, want)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,57 @@
+package driver
+
+import (
+	"context"
+	"sync/atomic"
+
+	calls "github.com/detcd/detcd/node/call"
+)
+
+// Begin makes a call that may take long and has something to give back when its caller is gone, such as a place in a queue. begin is
+// run in a turn; it calls done in that turn or a later one, and returns how to cancel the call, or nil if that is not possible. Begin
+// returns nil once done was called. When ctx ends before that it returns ctx's error at once, and the call is cancelled in a turn; done
+// may be called after that, and nobody minds. When the member ends first, Begin returns ErrStopped.
+func (d *Driver) Begin(ctx context.Context, begin func(m calls.Member, done func()) (cancel func())) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var abandoned atomic.Bool
+	// over and cancel belong to the member's turns.
+	var over bool
+	var cancel func()
+	done := make(chan struct{})
+	started := d.inbox.push(item{kind: itemDone, fn: func() {
+		if abandoned.Load() {
+			over = true
+			return
+		}
+		cancel = begin(d.member, func() {
+			if !over {
+				over = true
+				close(done)
+			}
+		})
+	}})
+	if !started {
+		return ErrStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		abandoned.Store(true)
+		d.inbox.push(item{kind: itemDone, fn: func() {
+			if !over && cancel != nil {
+				cancel()
+			}
+		}})
+		return ctx.Err()
+	case <-d.ended:
+	}
+	select {
+	case <-done: // in the last turn
+		return nil
+	default:
+		return ErrStopped
+	}
+}

@@ -18,18 +18,19 @@ var (
 )
 
 // Campaign waits until it is elected (Election.Campaign). It queues up as Lock does, and is answered, refused and cancelled as that
-// is; a lease that campaigns already gets the request's value. The header is that of the entry into the queue, as etcd's. Where the key
+// is; a lease that campaigns already keeps its place and gets the request's value. The header is that of the entry into the queue, as
+// etcd's. Where the key
 // is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
 func Campaign(m Member, l Limits, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
 	c := &contender{
-		member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), renames: true, expired: errNotLeader,
+		member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), expired: errNotLeader,
 	}
 	c.settle = func(_ *pb.ResponseHeader, err error) {
 		if err != nil {
 			done(nil, err)
 			return
 		}
-		leader := &v3electionpb.LeaderKey{Name: r.GetName(), Key: c.key, Rev: c.rev, Lease: c.lease}
+		leader := &v3electionpb.LeaderKey{Name: r.GetName(), Key: c.key, Rev: c.create, Lease: c.lease}
 		done(&v3electionpb.CampaignResponse{Header: c.header, Leader: leader}, nil)
 	}
 	return c.start()
@@ -86,7 +87,7 @@ func Resign(m Member, l Limits, r *v3electionpb.ResignRequest, done func(*v3elec
 
 // ifLeader makes an operation on a leader's key, if that exists since the leader was elected.
 func ifLeader(m Member, l Limits, leader *v3electionpb.LeaderKey, op *pb.RequestOp, done func(*pb.TxnResponse, error)) {
-	r := &pb.TxnRequest{Compare: []*pb.Compare{createdAt(leader.GetKey(), leader.GetRev())}, Success: []*pb.RequestOp{op}}
+	r := &pb.TxnRequest{Compare: []*pb.Compare{revisionIs(pb.Compare_CREATE, leader.GetKey(), leader.GetRev())}, Success: []*pb.RequestOp{op}}
 	step, err := Txn.Begin(l, r)
 	if err == nil && m.Status().Learner {
 		err = rpctypes.ErrGRPCNotSupportedForLearner

@@ -12,7 +12,7 @@ var errSessionExpired = status.Error(codes.Unknown, "mutex: session is expired")
 
 // Lock waits for a lock and takes it (Lock.Lock). The answer's key exists as long as the lock is held, and names the holder: the lock's
 // name, a slash and the lease in hex. The header's revision is of a state in which it is held. A lease that holds the lock already, or
-// waits for it, does not queue up again. A request without a lease gets one of 60 s, which nobody keeps alive, as in etcd.
+// waits for it, keeps its place in the queue. A request without a lease gets one of 60 s, which nobody keeps alive, as in etcd.
 //
 // Lock begins in a turn and goes on in turns; done is called once, in one of them, in this very one if the request is refused at once.
 // Errors are those of a Txn and of a lease's grant (ErrGRPCLeaseNotFound for one that is gone), and etcd's "mutex: session is expired"

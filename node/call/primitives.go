@@ -9,9 +9,15 @@ import (
 
 // Pieces of the requests that the services above KV are made of.
 
-func createdAt(key []byte, rev int64) *pb.Compare {
-	return &pb.Compare{Key: key, Target: pb.Compare_CREATE, Result: pb.Compare_EQUAL,
-		TargetUnion: &pb.Compare_CreateRevision{CreateRevision: rev}}
+// revisionIs compares a key's create or mod revision, 0 where there is no such key.
+func revisionIs(target pb.Compare_CompareTarget, key []byte, rev int64) *pb.Compare {
+	c := &pb.Compare{Key: key, Target: target, Result: pb.Compare_EQUAL}
+	if target == pb.Compare_CREATE {
+		c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: rev}
+	} else {
+		c.TargetUnion = &pb.Compare_ModRevision{ModRevision: rev}
+	}
+	return c
 }
 
 func putOp(key, value []byte, lease int64) *pb.RequestOp {
@@ -33,7 +39,9 @@ func firstUnder(prefix []byte) *pb.RangeRequest {
 }
 
 // queuePrefix is where the keys of a lock or an election lie.
-func queuePrefix(name []byte) []byte { return append(append(make([]byte, 0, len(name)+1), name...), '/') }
+func queuePrefix(name []byte) []byte {
+	return append(append(make([]byte, 0, len(name)+1), name...), '/')
+}
 
 // prefixEnd is the end of the range of all keys with a prefix that ends in a slash.
 func prefixEnd(prefix []byte) []byte {

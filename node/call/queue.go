@@ -1,7 +1,6 @@
 package call
 
 import (
-	"bytes"
 	"errors"
 	"strconv"
 
@@ -17,12 +16,16 @@ import (
 // named for it, queue up in the order of their creation, and the first one holds or leads. The layout is that of etcd's client library, so
 // that it may contend beside these calls.
 //
-// A step that ran out of time is made again: to enter is to create the key if it is not there, so a repetition finds the place
-// that an unseen success took. Only cancel, or an answer that is certain, ends the call. (A repeated entry that the network holds back
-// until the key is gone again would take a place for nobody; the end of the lease ends that, too.)
+// A step that ran out of time is made again: to enter is to create the key if it is not there, so a repetition finds the place that an
+// unseen success took. Only cancel, or an answer that is certain, ends the call. (An entry that the network holds back until the key
+// is gone again would take a place for nobody; the end of the lease ends that, too.)
 //
 // Before a place that was waited for is said to be the first one, a linearized read shows that its key is still there: the lease may
 // have ended meanwhile (etcd's issue 11456).
+//
+// Every entry writes the key, also where the lease has a place already, which etcd leaves as it is: so the key's mod revision says which
+// call the place is for. A client that lost its connection may have come back with the same lease, and been told that it holds; the end
+// of its former call must not take the key away from it.
 //
 // It belongs to its member's turns. A member that stops does not end a wait: whoever drives it answers those who wait.
 type contender struct {
@@ -31,17 +34,14 @@ type contender struct {
 	prefix  []byte
 	lease   int64
 	value   []byte
-	renames bool // the value is given to a place that the lease had already
 	expired error // the answer where the key is gone while it waits
 	// settle makes the call's answer of an error, or of the header of what showed that the place is the first one. It is called once.
 	settle func(*pb.ResponseHeader, error)
 
-	granted bool   // the lease was granted for this call alone
-	key     []byte // of the place
-	since   int64  // a revision that the store had reached when the call began
-	doubt   bool   // an entry that was not answered may have made the key
-	rev     int64  // create revision of the key; 0: not known
-	borrows bool   // the place is held and was so before this call: not this call's to give back
+	granted     bool   // the lease was granted for this call alone
+	key         []byte // of the place
+	create, mod int64  // of the key, as this call entered; 0: it did not, as far as it knows
+	borrowed    bool   // the place was the first one before this call: another may have been told so
 
 	header      *pb.ResponseHeader // of the entry
 	own, before *watch.Interest    // in the key, and in the one before it in the queue
@@ -49,19 +49,19 @@ type contender struct {
 
 	proposing, reading bool // what is under way
 	canceled, over     bool
+	// patience is how often a cancelled call still tries to learn what came of its proposal, or to give its place back.
+	patience int
 }
 
 // sessionTTL is the TTL of the lease that a call without one gets, in seconds; etcd's client library's.
 const sessionTTL = 60
 
-// withdrawals is how often giving a place back is tried where the outcome is unknown.
+// withdrawals is the patience of a cancelled call.
 const withdrawals = 3
 
 // start begins the call, in a turn.
 func (c *contender) start() (cancel func()) {
-	v := c.member.AcquireView()
-	c.since = v.Revision()
-	v.Release()
+	c.patience = withdrawals
 	switch {
 	case c.member.Status().Learner:
 		c.finish(nil, rpctypes.ErrGRPCNotSupportedForLearner)
@@ -73,7 +73,7 @@ func (c *contender) start() (cancel func()) {
 	return c.cancel
 }
 
-// cancel gives the place back; then the call ends with codes.Canceled. It does nothing where the call is over.
+// cancel gives the place back; then the call ends with ErrGRPCCanceled. It does nothing where the call is over.
 func (c *contender) cancel() {
 	if c.over || c.canceled {
 		return
@@ -84,23 +84,23 @@ func (c *contender) cancel() {
 	}
 }
 
-// propose has a request applied, again and again while nobody knows whether it was. next gets the outcome, unless the call was
-// cancelled meanwhile: then it ends.
+// propose has a request applied, again and again while nobody knows whether it was. A call that was cancelled meanwhile learns what
+// came of it, too, if it is patient enough: it may have a place to give back.
 func (c *contender) propose(request func() *pb.InternalRaftRequest, next func(node.Applied)) {
 	c.proposing = true
 	proposeWithin(c.member, c.limits, request(), func(a node.Applied, err error) {
 		c.proposing = false
-		if err == nil {
-			next(a)
-			return
+		unknown := err != nil && a.Index == 0 && timedOut(err)
+		if c.canceled {
+			c.patience--
 		}
-		unknown := a.Index == 0 && timedOut(err)
-		c.doubt = c.doubt || unknown && c.key != nil
 		switch {
+		case err == nil:
+			next(a)
+		case unknown && (!c.canceled || c.patience > 0):
+			c.propose(request, next)
 		case c.canceled:
 			c.fail(rpctypes.ErrGRPCCanceled)
-		case unknown:
-			c.propose(request, next)
 		default:
 			c.fail(err)
 		}
@@ -126,15 +126,15 @@ func (c *contender) grant() {
 	})
 }
 
-// enter takes a place in the queue, or finds the one that the lease has.
+// enter takes a place in the queue, or the one that the lease has.
 func (c *contender) enter() {
 	c.key = strconv.AppendInt(c.prefix[:len(c.prefix):len(c.prefix)], c.lease, 16)
 	request := func() *pb.InternalRaftRequest {
-		get, first := rangeOp(&pb.RangeRequest{Key: c.key}), rangeOp(firstUnder(c.prefix))
+		get, put, first := rangeOp(&pb.RangeRequest{Key: c.key}), putOp(c.key, c.value, c.lease), rangeOp(firstUnder(c.prefix))
 		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
-			Compare: []*pb.Compare{createdAt(c.key, 0)},
-			Success: []*pb.RequestOp{putOp(c.key, c.value, c.lease), first},
-			Failure: []*pb.RequestOp{get, first},
+			Compare: []*pb.Compare{revisionIs(pb.Compare_CREATE, c.key, 0)},
+			Success: []*pb.RequestOp{put, first},
+			Failure: []*pb.RequestOp{get, put, first},
 		}}
 	}
 	if _, err := Txn.Begin(c.limits, request().Txn); err != nil {
@@ -145,52 +145,22 @@ func (c *contender) enter() {
 		resp := a.Response.(*pb.TxnResponse)
 		c.header = resp.GetHeader()
 		complete(c.header, c.member.Status())
-		c.rev = c.header.GetRevision()
-		old := c.value
+		ops := resp.GetResponses()
+		c.create, c.mod = c.header.GetRevision(), c.header.GetRevision()
 		if !resp.GetSucceeded() {
-			kv := resp.GetResponses()[0].GetResponseRange().GetKvs()[0]
-			c.rev, old = kv.GetCreateRevision(), kv.GetValue()
+			c.create = ops[0].GetResponseRange().GetKvs()[0].GetCreateRevision()
 		}
-		holds := resp.GetResponses()[1].GetResponseRange().GetKvs()[0].GetCreateRevision() == c.rev
-		c.borrows = holds && c.rev <= c.since
+		holds := ops[len(ops)-1].GetResponseRange().GetKvs()[0].GetCreateRevision() == c.create
+		c.borrowed = holds && !resp.GetSucceeded()
 		switch {
 		case c.canceled:
 			c.fail(rpctypes.ErrGRPCCanceled)
-		case c.renames && !bytes.Equal(old, c.value):
-			c.change(holds)
+		case holds:
+			c.finish(c.header, nil) // as of its place in the log
 		default:
-			c.entered(holds)
+			c.look(false)
 		}
 	})
-}
-
-// change gives the place that the lease had already this call's value.
-func (c *contender) change(holds bool) {
-	request := func() *pb.InternalRaftRequest {
-		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
-			Compare: []*pb.Compare{createdAt(c.key, c.rev)},
-			Success: []*pb.RequestOp{putOp(c.key, c.value, c.lease)},
-		}}
-	}
-	c.propose(request, func(a node.Applied) {
-		switch {
-		case c.canceled:
-			c.fail(rpctypes.ErrGRPCCanceled)
-		case !a.Response.(*pb.TxnResponse).GetSucceeded():
-			c.fail(c.expired)
-		default:
-			c.entered(holds) // who was first remains so while its key exists
-		}
-	})
-}
-
-// entered goes on with the place that was taken: one that is the first is so as of its entry into the log.
-func (c *contender) entered(holds bool) {
-	if holds {
-		c.finish(c.header, nil)
-		return
-	}
-	c.look(false)
 }
 
 // check looks whether it is this place's turn, in the state as it is now.
@@ -227,12 +197,13 @@ func (c *contender) look(current bool) {
 	}
 	v := c.member.AcquireView()
 	defer v.Release()
-	if kv := one(v, &pb.RangeRequest{Key: c.key}); kv.GetCreateRevision() != c.rev {
+	if kv := one(v, &pb.RangeRequest{Key: c.key}); kv.GetCreateRevision() != c.create {
+		c.mod = 0 // there is nothing to give back
 		c.fail(c.expired)
 		return
 	}
 	before := one(v, &pb.RangeRequest{
-		Key: c.prefix, RangeEnd: prefixEnd(c.prefix), Limit: 1, KeysOnly: true, MaxCreateRevision: c.rev - 1,
+		Key: c.prefix, RangeEnd: prefixEnd(c.prefix), Limit: 1, KeysOnly: true, MaxCreateRevision: c.create - 1,
 		SortTarget: pb.RangeRequest_CREATE, SortOrder: pb.RangeRequest_DESCEND,
 	})
 	switch {
@@ -265,32 +236,28 @@ func (c *contender) await(before string, seen int64) {
 // fail gives the place back, as far as that can be done, and ends the call.
 func (c *contender) fail(err error) {
 	c.leave()
-	c.withdraw(withdrawals, func() { c.finish(nil, err) })
+	c.withdraw(func() { c.finish(nil, err) })
 }
 
-// withdraw removes the key, if this call has made it, or the lease, if it was granted for this call: nobody else knows it.
-func (c *contender) withdraw(attempts int, then func()) {
+// withdraw removes what only this call knows of: the lease, if it was granted for it, or the key, if nobody else has entered with it since.
+func (c *contender) withdraw(then func()) {
 	r := &pb.InternalRaftRequest{}
 	switch {
-	case attempts == 0 || c.borrows:
-		then()
-		return
 	case c.granted:
 		r.LeaseRevoke = &pb.LeaseRevokeRequest{ID: c.lease}
-	case c.rev != 0:
-		r.Txn = &pb.TxnRequest{Compare: []*pb.Compare{createdAt(c.key, c.rev)}, Success: []*pb.RequestOp{deleteOp(c.key)}}
-	case c.doubt:
-		// Whether there is a key is not known. One from before this call may be a lock that is held.
-		newer := createdAt(c.key, c.since)
-		newer.Result = pb.Compare_GREATER
-		r.Txn = &pb.TxnRequest{Compare: []*pb.Compare{newer}, Success: []*pb.RequestOp{deleteOp(c.key)}}
+	case c.mod != 0 && !c.borrowed:
+		r.Txn = &pb.TxnRequest{
+			Compare: []*pb.Compare{revisionIs(pb.Compare_MOD, c.key, c.mod)},
+			Success: []*pb.RequestOp{deleteOp(c.key)},
+		}
 	default:
 		then()
 		return
 	}
 	c.member.Propose(r, func(a node.Applied, err error) {
-		if err != nil && a.Index == 0 && timedOut(err) {
-			c.withdraw(attempts-1, then)
+		c.patience--
+		if err != nil && a.Index == 0 && timedOut(err) && c.patience > 0 {
+			c.withdraw(then)
 			return
 		}
 		then()

@@ -2,6 +2,7 @@ package linearizability
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -68,7 +69,7 @@ func lockedOnce(locks []*LockRecord, b LeaseBounds) *Violation {
 }
 
 // held is the time [from, to) in which a client may take itself for the holder: from the answer until it gives up, or has its lease
-// revoked, or till the lease may have run out. The last is counted from when the last renewal was asked for that was
+// revoked, or hears that it is gone, or till the lease may have run out. The last is counted from when the last renewal was asked for that was
 // acknowledged while there was time.
 func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
 	if l.Outcome != Answered || l.Lease == nil {
@@ -80,7 +81,7 @@ func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
 			acks = append(acks, a)
 		}
 	}
-	slices.SortStableFunc(acks, func(x, y Act) int { return int(min(max(x.Until-y.Until, -1), 1)) })
+	slices.SortStableFunc(acks, func(x, y Act) int { return cmp.Compare(x.Until, y.Until) })
 	lives := int64(0)
 	for i, a := range acks {
 		if i == 0 || a.Until < lives {
@@ -90,6 +91,11 @@ func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
 	to = min(l.Until, lives)
 	for _, a := range l.Lease.Revokes {
 		to = min(to, a.Asked)
+	}
+	for _, a := range l.Lease.Renewals {
+		if a.Outcome == Refused {
+			to = min(to, a.Until)
+		}
 	}
 	return l.From, to
 }

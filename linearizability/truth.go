@@ -29,6 +29,7 @@ type Truth struct {
 	after  []outcome       // of each request in the log
 	when   []Moment        // the first member applied it
 	events []*mvccpb.Event // all that ever happened, in order
+	named  map[eventName][]*mvccpb.Event
 
 	compactions []compaction
 	leases      []life // in the order of their grants
@@ -73,6 +74,10 @@ func NewTruth(log []Applied, first func(index uint64) Moment) *Truth {
 		}
 	}
 	t.events = state.Events()
+	t.named = make(map[eventName][]*mvccpb.Event, len(t.events))
+	for _, e := range t.events {
+		t.named[nameEvent(e)] = append(t.named[nameEvent(e)], e)
+	}
 	return t
 }
 
@@ -105,6 +110,16 @@ func (t *Truth) compactedBy(revision int64, stamp uint64) bool {
 	return slices.ContainsFunc(t.compactions, func(c compaction) bool { return c.revision >= revision && t.when[c.place].Stamp <= stamp })
 }
 
+// find returns the event that a told one can be, but for its prev_kv; nil if there is none.
+func (t *Truth) find(told *mvccpb.Event) *mvccpb.Event {
+	for _, e := range t.named[nameEvent(told)] {
+		if proto.Equal(e.GetKv(), told.GetKv()) {
+			return e
+		}
+	}
+	return nil
+}
+
 // since returns the events from a revision on.
 func (t *Truth) since(revision int64) []*mvccpb.Event {
 	return t.events[sort.Search(len(t.events), func(i int) bool { return t.events[i].GetKv().GetModRevision() >= revision }):]
@@ -135,7 +150,8 @@ const Nobody = -1
 // answer, but they have their places in the log, and the time in which they happened: after everything had been called that stands
 // before them, and by the time that the first member had applied them.
 //
-// A write that may be one of a client's, which does not know what became of it, is not added, unless it ends a lease.
+// A write that may be one of a client's, which does not know what became of it, is not added, unless it ends a lease. The result is for
+// CheckPorcupine, Settle before it or not, and not for CheckWitness, which would take the log's word for what it is to judge.
 func (t *Truth) WithServed(h History) History {
 	claimed, lost := make(map[place]int), make(map[string]bool)
 	for i := range h {

@@ -14,7 +14,7 @@ type WatchRecord struct {
 	Request             *pb.WatchCreateRequest
 	Call                uint64 // stamp of the request
 	// Told is every response for this watch, in order. One for all watches of the stream (a progress answer with watch_id -1) belongs to
-	// each of them that had been created by then.
+	// each of them that had been created by then and not canceled. Once another watch resumes this one, nothing is added.
 	Told []Told
 	// CancelCall is the stamp of the client's request to cancel it; 0: there was none.
 	CancelCall uint64
@@ -36,6 +36,9 @@ type Told struct {
 func CheckWatches(t *Truth, watches []*WatchRecord) *Violation {
 	if t.err != nil {
 		return t.err
+	}
+	if v := nowOnlyGrows(t, watches); v != nil {
+		return v
 	}
 	for i, w := range watches {
 		told, v := readWatch(t, i, w)

@@ -1,20 +1,13 @@
 package linearizability
 
-import (
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/protobuf/proto"
-)
+import "google.golang.org/protobuf/proto"
 
 // prevRight holds the promise of prev_kv: with it, an event comes with the key as it was before the event's revision, unless it created
 // the key, or unless that older revision had been compacted when the event was told; without it, never.
 func prevRight(w *watched) *Violation {
-	there := make(map[eventName]*mvccpb.Event)
-	for _, e := range w.due {
-		there[nameEvent(e)] = e
-	}
 	for _, u := range w.units {
 		for _, e := range u.events {
-			want := there[nameEvent(e)].GetPrevKv()
+			want := w.truth.find(e).GetPrevKv()
 			switch got := e.GetPrevKv(); {
 			case got == nil && want == nil:
 			case !w.Request.GetPrevKv() && got != nil:

@@ -5,14 +5,11 @@ import "go.etcd.io/etcd/api/v3/mvccpb"
 // unique holds the promise that a watch tells no event twice. (One transaction can change a key more than once where it deletes
 // everything from some key on; these are events of their own.)
 func unique(w *watched) *Violation {
-	there, told := make(map[eventName]int), make(map[eventName]int)
-	for _, e := range w.due {
-		there[nameEvent(e)]++
-	}
+	told := make(map[eventName]int)
 	for _, e := range w.events() {
 		name := nameEvent(e)
 		told[name]++
-		if told[name] > max(1, there[name]) {
+		if told[name] > max(1, len(w.truth.named[name])) {
 			return w.broken("unique", "it tells again of %s", text(e))
 		}
 	}

@@ -1,0 +1,209 @@
+package linearizability_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
+	. "github.com/detcd/detcd/linearizability"
+)
+
+// logged is a log of requests, each an entry of its own from index 4 on.
+func logged(requests ...proto.Message) (log []Applied) {
+	for i, m := range requests {
+		in := &pb.InternalRaftRequest{}
+		switch r := m.(type) {
+		case *pb.PutRequest:
+			in.Put = r
+		case *pb.DeleteRangeRequest:
+			in.DeleteRange = r
+		case *pb.TxnRequest:
+			in.Txn = r
+		case *pb.CompactionRequest:
+			in.Compaction = r
+		case *pb.LeaseGrantRequest:
+			in.LeaseGrant = r
+		case *pb.LeaseRevokeRequest:
+			in.LeaseRevoke = r
+		default:
+			panic("no request of the log")
+		}
+		log = append(log, Applied{Index: uint64(4 + i), Request: in})
+	}
+	return log
+}
+
+// each hundred events and each second one entry is applied, index 4 at 400 and 4 s.
+func each(index uint64) Moment {
+	return Moment{Stamp: 100 * index, Time: int64(index) * second}
+}
+
+const second = int64(time.Second)
+
+func putReq(key, value string) *pb.PutRequest {
+	return &pb.PutRequest{Key: []byte(key), Value: []byte(value)}
+}
+
+func leased(key string, lease int64) *pb.PutRequest {
+	return &pb.PutRequest{Key: []byte(key), Lease: lease}
+}
+
+func delReq(key string) *pb.DeleteRangeRequest { return &pb.DeleteRangeRequest{Key: []byte(key)} }
+
+func opPut(r *pb.PutRequest) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}
+}
+
+func opDel(r *pb.DeleteRangeRequest) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}
+}
+
+// verdict wants the promise named, or none if that is empty.
+func verdict(t *testing.T, v *Violation, want string) {
+	t.Helper()
+	if (v != nil) != (want != "") || v != nil && !strings.Contains(v.Promise, want) {
+		t.Errorf("got %v, want %q", v, want)
+	}
+}
+
+// A lease takes keys of two groups with it, which no client asked for.
+func TestTheSearchKnowsOfLeasesThatEnd(t *testing.T) {
+	requests := []proto.Message{&pb.LeaseGrantRequest{ID: 7, TTL: 5}, leased("a/1", 7), leased("b/1", 7), putReq("a/2", "stays")}
+	_, h := replay(t, requests...)
+	for i := range h {
+		h[i].Call, h[i].Return = each(h[i].Index).Stamp-1, each(h[i].Index).Stamp+1
+	}
+	log := logged(append(requests, &pb.LeaseRevokeRequest{ID: 7}, &pb.LeaseRevokeRequest{ID: 7})...)
+	truth := NewTruth(log, each)
+	read := func(call uint64, key, end string, kvs ...int) Operation {
+		resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 5}, Count: int64(len(kvs))}
+		for range kvs {
+			resp.Kvs = append(resp.Kvs, kvOf("a/2", "stays", 4, 4, 1))
+		}
+		return Operation{Call: call, Return: call + 1, Index: 8, Outcome: Answered, Request: &pb.RangeRequest{Key: []byte(key), RangeEnd: []byte(end)}, Response: resp}
+	}
+	all := append(h, read(1000, "a/", "a0", 1), read(1002, "b/", "b0"))
+	group := func(h History) func(int) string {
+		return func(i int) string {
+			switch r := h[i].Request.(type) {
+			case *pb.PutRequest:
+				return string(r.Key[:1])
+			case *pb.RangeRequest:
+				return string(r.Key[:1])
+			}
+			t.Errorf("asked for the group of %v", h[i].Request)
+			return ""
+		}
+	}
+	if v := CheckWitness(log, all); v != nil {
+		t.Fatalf("the witness: %v", v)
+	}
+	if _, v := CheckPorcupine(all, group(all), longEnough); v == nil {
+		t.Error("keys vanish, and the search finds nothing wrong without knowing why")
+	}
+	served := truth.WithServed(all)
+	if len(served) != len(all)+1 || served[len(all)].Client != Nobody || served[len(all)].Return != each(8).Stamp {
+		t.Fatalf("added: %v", served[len(all):])
+	}
+	for _, told := range []History{served, Settle(log, served)} {
+		if report, v := CheckPorcupine(told, group(told), longEnough); v != nil || report.Undecided > 0 {
+			t.Errorf("the search, knowing why: %v", v)
+		}
+	}
+	late := truth.WithServed(append(all, Operation{Call: 1010, Return: 1011, Index: 8, Outcome: Answered,
+		Request: &pb.RangeRequest{Key: []byte("b/1")}, Response: &pb.RangeResponse{Count: 1, Kvs: []*mvKV{leasedKV("b/1", 7)}}}))
+	if _, v := CheckPorcupine(late, group(late), longEnough); v == nil {
+		t.Error("a key outlives its lease, and the search finds nothing wrong")
+	}
+}
+
+// A client that ends its own lease, or may have.
+func TestTheSearchKnowsOfLeasesThatAreRevoked(t *testing.T) {
+	_, h := replay(t, putReq("a", ""), &pb.RangeRequest{Key: []byte("a")})
+	h[0].Request, h[1].Response.(*pb.RangeResponse).Kvs[0].Lease = leased("a", 7), 7
+	empty := Operation{Call: 20, Return: 21, Outcome: Answered, Request: &pb.RangeRequest{Key: []byte("a")}, Response: &pb.RangeResponse{}}
+	full := h[1]
+	full.Call, full.Return = 30, 31
+	revoke := Operation{Call: 10, Return: 11, Outcome: Answered, Request: &pb.LeaseRevokeRequest{ID: 7}, Response: &pb.LeaseRevokeResponse{}}
+	lost := Operation{Call: 10, Return: Never, Request: revoke.Request}
+	for _, c := range []struct {
+		name string
+		h    History
+		fine bool
+	}{
+		{"it holds no key any more", History{h[0], h[1], revoke, empty}, true},
+		{"it still holds one", History{h[0], h[1], revoke, full}, false},
+		{"it may have happened", History{h[0], h[1], lost, empty}, true},
+		{"it may not", History{h[0], h[1], lost, full}, true},
+		{"it can't be undone", History{h[0], h[1], lost, empty, full}, false},
+		{"another lease's end does not matter", History{h[0], h[1], {Call: 10, Return: 11, Outcome: Answered, Request: &pb.LeaseRevokeRequest{ID: 8}}, empty}, false},
+	} {
+		if _, v := CheckPorcupine(c.h, onePart, longEnough); (v == nil) != c.fine {
+			t.Errorf("%s: %v", c.name, v)
+		}
+	}
+}
+
+type mvKV = mvccpb.KeyValue
+
+func kvOf(key, value string, created, changed, version int64) *mvKV {
+	return &mvKV{Key: []byte(key), Value: []byte(value), CreateRevision: created, ModRevision: changed, Version: version}
+}
+
+func leasedKV(key string, lease int64) *mvKV {
+	return &mvKV{Key: []byte(key), CreateRevision: 3, ModRevision: 3, Version: 1, Lease: lease}
+}
+
+func TestServedWritesAreAddedOnce(t *testing.T) {
+	lock := &pb.TxnRequest{Success: []*pb.RequestOp{opPut(leased("l/7", 7))}}
+	log := logged(&pb.LeaseGrantRequest{ID: 7, TTL: 5}, lock, putReq("a", "mine"), putReq("a", "maybe"), delReq("l/7"), &pb.LeaseRevokeRequest{ID: 9})
+	mine := Operation{Call: 450, Return: 700, Index: 6, Outcome: Answered, Request: putReq("a", "mine")}
+	maybe := Operation{Call: 451, Return: Never, Request: putReq("a", "maybe")}
+	h := History{mine, maybe}
+	got := NewTruth(log, each).WithServed(h)
+	if len(h) != 2 || len(got) != 4 || !proto.Equal(got[2].Request, lock) || got[2].Call != 0 || got[2].Return != 500 || got[2].Index != 5 ||
+		!proto.Equal(got[3].Request, delReq("l/7")) || got[3].Call != 450 || got[3].Return != 800 || got[3].Outcome != Unknown {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTheWitnessKnowsWhatMembersAdd(t *testing.T) {
+	grant := func(id, ttl int64) *pb.LeaseGrantRequest { return &pb.LeaseGrantRequest{ID: id, TTL: ttl} }
+	answered := func(index uint64, r *pb.LeaseGrantRequest, id, ttl int64) Operation {
+		return Operation{Call: index, Return: index + 1, Index: index, Outcome: Answered, Request: r,
+			Response: &pb.LeaseGrantResponse{Header: &pb.ResponseHeader{Revision: 1}, ID: id, TTL: ttl}}
+	}
+	lost := func(r proto.Message) Operation { return Operation{Call: 1, Return: Never, Request: r} }
+	none := func(*pb.InternalRaftRequest) bool { return false }
+	locks := func(r *pb.InternalRaftRequest) bool { return r.GetTxn() != nil }
+	lock := &pb.TxnRequest{Success: []*pb.RequestOp{opPut(putReq("l/7", ""))}}
+	for _, c := range []struct {
+		name   string
+		log    []Applied
+		h      History
+		served func(*pb.InternalRaftRequest) bool
+		want   string
+	}{
+		{"an id is given", logged(grant(7, 5)), History{answered(4, grant(0, 5), 7, 5)}, none, ""},
+		{"a TTL is raised", logged(grant(7, 2)), History{answered(4, grant(7, 1), 7, 2)}, none, ""},
+		{"a TTL is cut", logged(grant(7, 4)), History{answered(4, grant(7, 5), 7, 4)}, none, "linearizability"},
+		{"another id than was asked for", logged(grant(8, 5)), History{answered(4, grant(7, 5), 8, 5)}, none, "linearizability"},
+		{"an id is given, and nobody knows", logged(grant(9, 5)), History{lost(grant(0, 5))}, none, ""},
+		{"an id is given twice for one request", logged(grant(9, 5), grant(8, 5)), History{lost(grant(0, 5))}, none, "unasked"},
+		{"an id was asked for, and nobody knows", logged(grant(9, 5)), History{lost(grant(9, 4))}, none, ""},
+		{"a lease that nobody asked for", logged(grant(9, 5)), History{lost(grant(8, 5))}, none, "unasked"},
+		{"a lock's key", logged(lock), nil, locks, ""},
+		{"a lock's key that nobody asked for", logged(lock), nil, none, "unasked"},
+		{"a put beside the locks", logged(putReq("a", "1")), nil, locks, "unasked"},
+	} {
+		t.Run(c.name, func(t *testing.T) { verdict(t, CheckWitnessServing(c.log, c.h, c.served), c.want) })
+	}
+	h := Settle(logged(grant(9, 5)), History{lost(grant(0, 5)), lost(grant(3, 5))})
+	if h[0].Index != 4 || h[1].Outcome != Refused {
+		t.Errorf("settled: %+v", h)
+	}
+}

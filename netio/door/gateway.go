@@ -1,24 +1,25 @@
 package door
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"go.etcd.io/etcd/api/v3/etcdserverpb/gw"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	electiongw "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb/gw"
+	lockgw "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb/gw"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/grpc/metadata"
 )
 
-// newGateway serves the API as JSON: it turns requests into gRPC calls on a connection within the process.
+// newGateway serves the API as JSON under /v3/: it turns requests into gRPC calls on a connection within the process, so that nothing is
+// decided twice. Streams can also be had as a websocket.
 func (d *Door) newGateway() (http.Handler, error) {
 	conn, err := grpc.NewClient("passthrough:///gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return d.pipe.Dial(ctx) }),
@@ -31,83 +32,74 @@ func (d *Door) newGateway() (http.Handler, error) {
 	}
 	d.gateway = conn
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &jsonForm{runtime.HTTPBodyMarshaler{Marshaler: &runtime.JSONPb{
-			MarshalOptions:   protojson.MarshalOptions{UseProtoNames: true},
-			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: true},
-		}}}),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONForm()),
+		// Any metadata can be set by a header Grpc-Metadata-NAME, as ever; services trust nothing in it that a client could not say itself.
+		runtime.WithIncomingHeaderMatcher(runtime.LegacyHeaderMatcher),
+		runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD { return token(r) }),
 		runtime.WithErrorHandler(writeError),
+		runtime.WithStreamErrorHandler(streamError),
 	)
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		gw.RegisterKVHandler, gw.RegisterMaintenanceHandler, gw.RegisterClusterHandler,
+		gw.RegisterKVHandler, gw.RegisterWatchHandler, gw.RegisterLeaseHandler, gw.RegisterMaintenanceHandler, gw.RegisterClusterHandler,
+		gw.RegisterAuthHandler, lockgw.RegisterLockHandler, electiongw.RegisterElectionHandler,
 	} {
 		if err := register(context.Background(), mux, conn); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
-	return mux, nil
+	return d.withWebsockets(d.bounded(mux)), nil
 }
 
-// jsonForm is the JSON of the gateway. The library puts spaces into its output by a whim of each build; here there never are any,
-// as etcd wrote it for years.
-type jsonForm struct{ runtime.HTTPBodyMarshaler }
-
-// Marshal implements runtime.Marshaler.
-func (j *jsonForm) Marshal(v any) ([]byte, error) {
-	text, err := j.HTTPBodyMarshaler.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	b.Grow(len(text))
-	if err := json.Compact(&b, text); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-// failure is the body of an error: clients of different ages read different fields of it.
-type failure struct {
-	Error    string            `json:"error"`
-	GRPCCode codes.Code        `json:"grpc_code"`
-	Code     codes.Code        `json:"code"`
-	Message  string            `json:"message"`
-	Details  []json.RawMessage `json:"details"`
-}
-
-// writeError answers a request that failed, in the gateway or behind it.
-func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
-	code := 0
-	var custom *runtime.HTTPStatusError
-	if errors.As(err, &custom) {
-		err, code = custom.Err, custom.HTTPStatus
-	}
-	s := status.Convert(err)
-	if code == 0 {
-		code = runtime.HTTPStatusFromCode(s.Code())
-	}
-	f := failure{Error: s.Message(), GRPCCode: s.Code(), Code: s.Code(), Message: s.Message(), Details: []json.RawMessage{}}
-	for _, detail := range s.Proto().GetDetails() {
-		if text, err := protojson.Marshal(detail); err == nil {
-			f.Details = append(f.Details, text)
+// token is what a client says to be: `Authorization: TOKEN`, and `Authorization: Bearer TOKEN` as libraries write it. The library
+// passes the header itself on as well; services look at this one first.
+func token(r *http.Request) metadata.MD {
+	t := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	for _, c := range []byte(t) {
+		if c < ' ' || c > '~' { // gRPC would refuse the whole call
+			return nil
 		}
 	}
-	// The struct holds nothing that can't be encoded; detail texts are JSON already.
-	body, _ := encodeJSON(f)
-	w.Header().Del("Trailer")
-	w.Header().Del("Transfer-Encoding")
-	w.Header().Set("Content-Type", "application/json")
-	if s.Code() == codes.Unauthenticated {
-		w.Header().Set("WWW-Authenticate", s.Message())
+	if t == "" {
+		return nil
 	}
-	w.WriteHeader(code)
-	_, _ = w.Write(body)
+	return metadata.Pairs(rpctypes.TokenFieldNameGRPC, t)
 }
 
-// encodeJSON encodes v without a newline and without HTML's escapes, which etcd's texts do not have.
-func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+// route is what the HTTP half must know of a path of the gateway.
+type route uint8
+
+const (
+	// unary is one message for one.
+	unary route = iota
+	// serverStream is many messages for one.
+	serverStream
+	// bothStream is many messages for many.
+	bothStream
+)
+
+// routes are the paths whose answer, at least, is a stream.
+var routes = map[string]route{
+	"/v3/watch":                bothStream,
+	"/v3/lease/keepalive":      bothStream,
+	"/v3/election/observe":     serverStream,
+	"/v3/maintenance/snapshot": serverStream,
+}
+
+// bounded lets no client hold the member up: see requestBody.
+func (d *Door) bounded(next http.Handler) http.Handler {
+	limit := jsonFactor * int64(d.config.Limits.MaxRequestBytes+requestOverhead)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, fail := context.WithCancelCause(r.Context())
+		defer fail(nil)
+		body := newRequestBody(r.Body, http.NewResponseController(w), limit, fail)
+		body.endless = routes[r.URL.Path] == bothStream
+		if body.endless {
+			// Else nothing is answered before the request has ended. A websocket has no such order.
+			_ = body.control.EnableFullDuplex()
+			defer body.abandon()
+		}
+		r = r.WithContext(ctx)
+		r.Body = body
+		next.ServeHTTP(w, r)
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -71,54 +70,6 @@ func (d *Door) newMetricsHTTP() http.Handler {
 func (d *Door) handleMetrics(mux *http.ServeMux) {
 	mux.Handle("/metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
 	d.handleHealth(mux)
-}
-
-// guarded checks and marks every request before it goes anywhere: older paths, host names, origins.
-func (d *Door) guarded(next http.Handler) http.Handler {
-	anyHost, anyOrigin := allowsAll(d.config.HostWhitelist), allowsAll(d.config.CORS)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, older := range []string{"/v3beta/", "/v3alpha/"} {
-			if rest, ok := strings.CutPrefix(r.URL.Path, older); ok {
-				r.URL.Path = "/v3/" + rest
-			}
-		}
-		if r.TLS == nil && !anyHost {
-			if host := hostname(r.Host); !slices.Contains(d.config.HostWhitelist, host) {
-				d.log.Warn("rejecting HTTP request to prevent DNS rebinding attacks")
-				http.Error(w, fmt.Sprintf("The host name %q in this request is not one of --host-whitelist, so it was refused: it may come "+
-					"from a web page (DNS rebinding, CVE-2018-5702). Add the name, or use TLS.", host), http.StatusMisdirectedRequest)
-				return
-			}
-		}
-		switch origin := r.Header.Get("Origin"); {
-		case anyOrigin:
-			allowOrigin(w, "*")
-		case slices.Contains(d.config.CORS, origin):
-			allowOrigin(w, origin)
-		}
-		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusOK)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func allowsAll(list []string) bool { return len(list) == 0 || slices.Contains(list, "*") }
-
-func allowOrigin(w http.ResponseWriter, origin string) {
-	h := w.Header()
-	h.Add("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")
-	h.Add("Access-Control-Allow-Origin", origin)
-	h.Add("Access-Control-Allow-Headers", "accept, content-type, authorization")
-}
-
-// hostname is a Host header without its port.
-func hostname(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
-	return strings.Trim(host, "[]")
 }
 
 // only refuses other methods than those, the first of which is the one to name, and reports whether to go on.

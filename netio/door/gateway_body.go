@@ -1,0 +1,85 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// jsonFactor is how much larger than its message a request may be as JSON: base64 makes bytes larger by a third, names and white space
+	// come on top. What is larger is cut off; what is not meets gRPC's limit and its error.
+	jsonFactor = 3
+	// bodyTimeout is how long the body of a request that is a single message may stall.
+	bodyTimeout = time.Minute
+)
+
+// requestBody is the body of a gateway's request, within bounds. It belongs to one reader at a time.
+type requestBody struct {
+	body    io.ReadCloser
+	control *http.ResponseController
+	// limit bounds the bytes of one message, about: what is read ahead counts too. left is what is left of it.
+	limit, left int64
+	// endless bodies bring message after message, and may be silent for as long as they like.
+	endless bool
+	ended   atomic.Bool
+	// fail ends the request; its cause is the answer.
+	fail context.CancelCauseFunc
+}
+
+func newRequestBody(body io.ReadCloser, control *http.ResponseController, limit int64, fail context.CancelCauseFunc) *requestBody {
+	return &requestBody{body: body, control: control, limit: limit, left: limit, fail: fail}
+}
+
+// Read implements io.Reader.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, b.tooLarge()
+	}
+	if !b.endless {
+		// A websocket has no deadlines here: it is not waited for but by its own client.
+		_ = b.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
+	n, err := b.body.Read(p)
+	b.left -= int64(n)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.ended.Store(true)
+		// The connection is read on, to notice when the client goes.
+		_ = b.control.SetReadDeadline(time.Time{})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.fail(status.Error(codes.DeadlineExceeded, "request body stalled"))
+	case err != nil:
+		b.fail(status.Errorf(codes.Canceled, "request body broke off: %v", err))
+	case b.left < 0:
+		return 0, b.tooLarge()
+	}
+	return n, err
+}
+
+func (b *requestBody) tooLarge() error {
+	// gRPC's code for a message above its limit, as the client would have got it.
+	err := status.Errorf(codes.ResourceExhausted, "request body larger than max (%d bytes)", b.limit)
+	b.fail(err)
+	return err
+}
+
+// Close implements io.Closer.
+func (b *requestBody) Close() error { return b.body.Close() }
+
+// next begins a message.
+func (b *requestBody) next() { b.left = b.limit }
+
+// abandon stops reading: the answer has ended, so what the client may still send is of no use, and neither is the connection.
+func (b *requestBody) abandon() {
+	if b.body != http.NoBody && !b.ended.Load() {
+		_ = b.control.SetReadDeadline(time.Unix(1, 0))
+	}
+}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/netio/server"
+	"github.com/detcd/detcd/node"
 )
 
 // stopTimeout bounds a graceful stop: leadership is handed over and requests under way are answered within it.
@@ -137,6 +138,11 @@ func serve(cfg server.Config, logger *zap.Logger) int {
 	}()
 	select {
 	case err := <-s.Failed():
+		if errors.Is(err, node.ErrRemoved) {
+			logger.Warn("the member has been permanently removed from the cluster; it stops. To bring the machine back, add it as a new member with an "+
+				"empty data directory", zap.String("data-dir", cfg.DataDir))
+			break
+		}
 		// The member is stopped already: after a failed disk nothing more may be written or promised.
 		logger.Error("the member failed and stops", zap.Error(err))
 		_ = s.Close(expired())

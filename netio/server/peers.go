@@ -58,9 +58,10 @@ func (l gated) Close() error {
 	return err
 }
 
-// openPeers opens the sockets for other members and the transport behind them.
-func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), roundTrip func(port.MemberID, time.Duration),
-	log port.Logger) (*peers, error) {
+// openPeers opens the sockets for other members and the transport behind them. removed is called when another member says that this one was
+// removed from the cluster: no member's id is ever used again, so one of them is enough to believe it.
+func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), removed func(),
+	roundTrip func(port.MemberID, time.Duration), log port.Logger) (*peers, error) {
 	var serving, dialling *tls.Config
 	var err error
 	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() {
@@ -90,6 +91,7 @@ func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.
 		Refused: func(by port.MemberID, why transport.Verdict) {
 			if why == transport.RemovedMember {
 				log.Log(port.Warn, "this member has been removed from its cluster", "by", id(by))
+				removed()
 			}
 		},
 	})

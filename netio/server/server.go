@@ -129,7 +129,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	logger := logging.NewPort(s.log)
 	s.driver = driver.New(driver.Options{})
 	s.watcher = &watcher{driver: s.driver, log: logger, self: self}
-	if s.peers, err = openPeers(c, self, cluster, s.driver.Receive, t.roundTrips.observe, logger); err != nil {
+	if s.peers, err = openPeers(c, self, cluster, s.driver.Receive, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
 		return err
 	}
 	m, err := node.Open(node.Config{
@@ -236,7 +236,8 @@ func (s *Server) serve(t door.Traffic) {
 // Ready is closed when clients are served.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Failed delivers an error when the member can't go on: its disk failed. It serves nobody then.
+// Failed delivers an error when the member can't go on: its disk failed, or it was removed from its cluster (node.ErrRemoved). It serves
+// nobody then.
 func (s *Server) Failed() <-chan error { return s.driver.Failed() }
 
 // ClientAddr is the address of the first listener for clients: the real port, where the URL said 0.

@@ -23,7 +23,7 @@ type topic struct {
 	behind   []*cohort      // those that catch up
 	slot     int            // in Stream.topics
 	gone     bool           // its last watcher left
-	seenTo   int64          // of the interest, as of the beginning of the last step with progress to tell
+	seenTo   int64          // of the interest, as of the beginning of a step with progress to tell
 
 	nextReady *topic // in Stream.ready
 }

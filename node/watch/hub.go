@@ -11,7 +11,8 @@ import (
 // Hub knows who is interested in which keys. The zero value is ready. It is called within turns of its member.
 type Hub struct {
 	seen   atomic.Int64 // the head of the last view published
-	all    roster       // every interest, in the order of attachment
+	view   *statemachine.View
+	all    roster // every interest, in the order of attachment
 	keys   map[string]*audience
 	ranges tree
 
@@ -50,6 +51,7 @@ func (h *Hub) Stats() HubStats {
 func (h *Hub) Publish(v *statemachine.View, restored bool) {
 	head, from := v.Revision(), h.seen.Load()+1
 	if head < from {
+		h.view = v
 		return
 	}
 	events, err := v.Events(from)
@@ -59,6 +61,7 @@ func (h *Hub) Publish(v *statemachine.View, restored bool) {
 		h.markMatching(events)
 	}
 	h.seen.Store(head)
+	h.view = v
 	h.wake()
 }
 
@@ -112,8 +115,11 @@ func (h *Hub) wake() {
 	h.woken = h.woken[:0]
 }
 
-// Attach has i marked for every matching event with a main revision of at least from. If such events may have been published already, i is
-// marked at once. It panics if i is attached.
+// attachScanMax is how many events Attach looks at, at most.
+const attachScanMax = 4096
+
+// Attach has i marked for every matching event with a main revision of at least from. If there are such events among those published
+// already, i is marked at once. It panics if i is attached.
 func (h *Hub) Attach(i *Interest, from int64) {
 	if i.audience != nil {
 		panic("watch: an interest was attached twice")
@@ -122,12 +128,38 @@ func (h *Hub) Attach(i *Interest, from int64) {
 	h.all.add(i)
 	i.audience, i.floor = h.audienceOf(i.span), from
 	i.audience.interests.add(i)
-	seen := h.seen.Load()
-	marked := seen >= from && i.mark(max(from, 1), seen)
+	first, last := h.matching(i.span, max(from, 1))
+	marked := first != 0 && i.mark(first, last)
 	i.seen.Store(&h.seen)
 	if marked {
 		i.wake()
 	}
+}
+
+// matching finds the first and the last revision from which on published events match; 0 if none do. It is exact as long as that takes
+// little: a mark for nothing costs its owner a look, and could let a compaction overtake what nothing was missing from.
+func (h *Hub) matching(s span, from int64) (first, last int64) {
+	seen := h.seen.Load()
+	if seen < from {
+		return 0, 0
+	}
+	if !h.view.Acquire() {
+		return from, seen
+	}
+	defer h.view.Release()
+	events, err := h.view.Events(from)
+	if err != nil || events.Remaining() > attachScanMax {
+		return from, seen
+	}
+	for e, ok := events.Next(); ok; e, ok = events.Next() {
+		if s.contains(e.Key()) {
+			last = e.Revision().Main
+			if first == 0 {
+				first = last
+			}
+		}
+	}
+	return first, last
 }
 
 // Detach undoes Attach; i is not woken any more, and may be attached again. One that is not attached is left alone.

@@ -2,21 +2,18 @@ package watch
 
 import "math"
 
-// progress is what a stream has yet to say about how far its watchers are. It is said when every cohort has passed the revision that was
-// the head when it was asked, with what they have passed by then: so it never overtakes an event.
+// progress is what a stream has yet to say about how far its watchers are. While there is something, every step has the cohorts look as
+// far as the head of its view; what is said is what they have passed, so it never overtakes an event.
 type progress struct {
-	fresh     bool // asked since the last step: the live cohorts have to look as far as the head
-	requested bool // a client's request awaits its answer
-	due       int  // watchers whose periodic notification may be due
-	target    int64
+	requested bool  // a client's request awaits its answer
+	due       int   // watchers whose periodic notification is due
+	target    int64 // the head when it was asked: less is not said
+	told      int64 // the highest revision that any answer has had
 }
 
 func (p *progress) pending() bool { return p.requested || p.due > 0 }
 
-func (p *progress) ask(head int64) {
-	p.fresh = true
-	p.target = max(p.target, head)
-}
+func (p *progress) ask(head int64) { p.target = max(p.target, head) }
 
 // requestProgress notes a client's request. Several that wait have one answer; without watchers there is none, as with etcd.
 func (s *Stream) requestProgress() {
@@ -52,7 +49,7 @@ func (s *Stream) cohorts(f func(*cohort)) {
 
 // observe notes how far the hub has looked for each topic, before the marks are taken.
 func (p *progress) observe(topics []*topic) {
-	if !p.fresh {
+	if !p.pending() {
 		return
 	}
 	for _, t := range topics {
@@ -60,13 +57,12 @@ func (p *progress) observe(topics []*topic) {
 	}
 }
 
-// advanceForProgress has every live cohort look as far as the head, once for each asking. A resting one has seen what the hub has, so this
-// is the little that was published but not yet marked.
+// advanceForProgress has every live cohort look as far as the head. A resting one has seen what the hub has, so for that it is the little
+// that was published but not yet marked.
 func (s *Stream) advanceForProgress(head int64) {
-	if !s.progress.fresh {
+	if !s.progress.pending() {
 		return
 	}
-	s.progress.fresh = false
 	for _, t := range s.topics {
 		for _, c := range t.live {
 			s.extend(c, t.seenTo+1, head)
@@ -74,25 +70,26 @@ func (s *Stream) advanceForProgress(head int64) {
 	}
 }
 
-// tellProgress says what has become true by the end of a step.
-func (s *Stream) tellProgress(out []Response) []Response {
+// tellProgress says what has become true by the end of a step. A step that leaves no cohort waiting leaves no progress untold either.
+func (s *Stream) tellProgress(out []Response, head int64) []Response {
 	p := &s.progress
 	if p.due > 0 {
 		p.due = 0
-		s.cohorts(func(c *cohort) { out = p.notify(c, out) })
+		s.cohorts(func(c *cohort) { out = p.notify(c, head, out) })
 	}
 	if !p.requested {
 		return out
 	}
 	passed, some := int64(math.MaxInt64), false // what every watcher has passed
 	s.cohorts(func(c *cohort) { passed, some = min(passed, c.next-1), true })
-	if passed < p.target {
-		return out
-	}
-	p.requested = false
-	if some && !s.startsAfter(passed+1) {
+	switch {
+	case some && passed < max(p.target, p.told), some && passed < head && s.startsAfter(passed+1):
+		return out // a client that has been told more, or started later, may take less for a step back
+	case some && !s.startsAfter(passed+1):
+		p.told = passed
 		out = append(out, Response{WatchID: EveryWatch, Revision: passed})
 	}
+	p.requested = false
 	return out
 }
 
@@ -111,7 +108,7 @@ func (s *Stream) startsAfter(revision int64) (some bool) {
 }
 
 // notify sends a cohort's due notifications, and counts those that stay due.
-func (p *progress) notify(c *cohort, out []Response) []Response {
+func (p *progress) notify(c *cohort, head int64, out []Response) []Response {
 	for _, w := range c.watchers {
 		switch {
 		case !w.due:
@@ -119,8 +116,9 @@ func (p *progress) notify(c *cohort, out []Response) []Response {
 			p.due++
 		default:
 			w.due = false
-			if w.next <= c.next {
-				out = append(out, Response{WatchID: w.id, Revision: c.next - 1})
+			if passed := max(w.next, c.next) - 1; passed <= head {
+				p.told = max(p.told, passed)
+				out = append(out, Response{WatchID: w.id, Revision: passed})
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (s *Stream) Step() (out []Response, more bool) {
 		out, cost = s.run(c, v, budget, out)
 		budget -= cost
 	}
-	out = s.tellProgress(out)
+	out = s.tellProgress(out, v.Revision())
 	return out, s.live.len()+s.behind.len() > 0
 }
 
@@ -149,6 +149,7 @@ func (s *Stream) put(c *cohort, out []Response) []Response {
 		return out
 	}
 	revision, end := b.next-1, len(b.ends)
+	s.progress.told = max(s.progress.told, revision)
 	for _, w := range c.watchers {
 		from := 0
 		if c.next < c.latest {

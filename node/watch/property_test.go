@@ -1,0 +1,338 @@
+package watch_test
+
+import (
+	"fmt"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/detcd/detcd/node/watch"
+)
+
+// observed is a watch as its client sees it, beside what a naive reading of the history promises it.
+type observed struct {
+	id       int64
+	request  *pb.WatchCreateRequest
+	start    int64 // the first revision it is to be told of
+	promised int   // index in history of the first event that it has not been told, matching or not
+	last     int64 // revision of the last event told
+	revision int64 // of the last answer
+	within   bool  // a run of fragments
+	past     bool  // started at or before the head, and was not seen to have caught up
+	ended    bool
+}
+
+func (o *observed) matches(c change) bool {
+	key, from, end := string(c.event.Kv.Key), string(o.request.Key), string(o.request.RangeEnd)
+	if from == "" {
+		from = "\x00"
+	}
+	switch end {
+	case "":
+		return key == from
+	case "\x00":
+		return key >= from
+	}
+	return key >= from && key < end
+}
+
+// wants is matches with filters and the start.
+func (o *observed) wants(c change) bool {
+	if c.main < o.start || !o.matches(c) {
+		return false
+	}
+	for _, f := range o.request.Filters {
+		if (f == pb.WatchCreateRequest_NOPUT) == (c.event.Type == mvccpb.Event_PUT) {
+			return false
+		}
+	}
+	return true
+}
+
+// checker is a client that holds every answer against the history.
+type checker struct {
+	*client
+	name     string
+	options  watch.Options
+	watches  map[int64]*observed
+	pending  []*pb.WatchCreateRequest // creations that have not been answered
+	asked    int64                    // head at the last progress request; 0 if none awaits an answer
+	sure     bool                     // that request is answered in the end: there were watchers all the time, none of the future
+	restored bool
+}
+
+func (c *checker) fail(format string, args ...any) {
+	c.w.t.Helper()
+	c.w.t.Fatalf("%s: %s", c.name, fmt.Sprintf(format, args...))
+}
+
+// check takes one answer.
+func (c *checker) check(m *pb.WatchResponse) {
+	if m.Created {
+		c.checkCreated(m)
+		return
+	}
+	if m.WatchId == -1 {
+		c.checkProgressOfAll(m)
+		return
+	}
+	o := c.watches[m.WatchId]
+	switch {
+	case o == nil || o.ended:
+		c.fail("an answer for a watch that there is not: %v", m)
+	case m.Canceled:
+		o.ended, c.sure = true, false
+		if m.CompactRevision != 0 {
+			c.checkOvertaken(o, m)
+		}
+	case len(m.Events) == 0:
+		if !o.request.ProgressNotify {
+			c.fail("an empty answer: %v", m)
+		}
+		c.checkPassed(o, m.Header.Revision)
+		if m.Header.Revision+1 < o.start {
+			c.fail("watch %d starts at %d and was told progress %d", o.id, o.start, m.Header.Revision)
+		}
+	default:
+		c.checkEvents(o, m)
+	}
+}
+
+func (c *checker) checkCreated(m *pb.WatchResponse) {
+	r := c.pending[0]
+	c.pending = c.pending[1:]
+	if m.Canceled || len(m.Events) > 0 {
+		c.fail("created: %v", m)
+	}
+	if o := c.watches[m.WatchId]; o != nil && !o.ended {
+		c.fail("watch id %d is used twice", m.WatchId)
+	}
+	o := &observed{id: m.WatchId, request: r, start: r.StartRevision, past: r.StartRevision != 0 && r.StartRevision <= m.Header.Revision}
+	if o.start == 0 {
+		o.start = m.Header.Revision + 1
+	}
+	c.watches[m.WatchId] = o
+}
+
+func (c *checker) checkEvents(o *observed, m *pb.WatchResponse) {
+	first := m.Events[0].Kv.ModRevision
+	if !o.within && first <= o.last {
+		c.fail("watch %d: revision %d is split", o.id, first)
+	}
+	if m.Header.Revision < o.revision || (o.within && m.Header.Revision != o.revision) {
+		c.fail("watch %d: answers of revisions %d, then %d", o.id, o.revision, m.Header.Revision)
+	}
+	for _, got := range m.Events {
+		want := c.next(o)
+		if want == nil {
+			c.fail("watch %d: told too much: %v", o.id, got)
+		}
+		if want = proto.CloneOf(want); !o.request.PrevKv || want.Kv.ModRevision <= c.w.view.CompactRevision() {
+			want.PrevKv = nil
+		}
+		if !proto.Equal(got, want) {
+			c.fail("watch %d:\n got %v\nwant %v", o.id, got, want)
+		}
+		o.last = got.Kv.ModRevision
+	}
+	o.revision, o.within = m.Header.Revision, m.Fragment
+	if m.Fragment && !o.request.Fragment {
+		c.fail("watch %d did not ask for fragments", o.id)
+	}
+	if o.request.Fragment && len(m.Events) > 1 && proto.Size(m) > c.options.FragmentBytes {
+		c.fail("watch %d: a fragment of %d bytes", o.id, proto.Size(m))
+	}
+	if !m.Fragment {
+		c.checkPassed(o, m.Header.Revision)
+	}
+}
+
+// next is the next event that the watch is promised; nil if there is none.
+func (c *checker) next(o *observed) *mvccpb.Event {
+	for ; o.promised < len(c.w.history); o.promised++ {
+		if change := c.w.history[o.promised]; o.wants(change) {
+			o.promised++
+			return change.event
+		}
+	}
+	return nil
+}
+
+// checkPassed says that everything up to a revision has been told.
+func (c *checker) checkPassed(o *observed, rev int64) {
+	if rev < o.revision || rev > c.w.view.Revision() {
+		c.fail("watch %d: revision %d after %d, at %d", o.id, rev, o.revision, c.w.view.Revision())
+	}
+	o.revision = rev
+	for _, change := range c.w.history[o.promised:] {
+		if change.main <= rev && o.wants(change) {
+			c.fail("watch %d: revision %d is said before %v", o.id, rev, change.event)
+		}
+	}
+}
+
+func (c *checker) checkProgressOfAll(m *pb.WatchResponse) {
+	rev := m.Header.Revision
+	if len(m.Events) > 0 || m.Canceled || c.asked == 0 || rev < c.asked {
+		c.fail("progress asked at %d: %v", c.asked, m)
+	}
+	c.asked = 0
+	for _, o := range c.watches {
+		if !o.ended {
+			c.checkPassed(o, rev)
+		}
+	}
+}
+
+// checkOvertaken: a cancellation is right only if the compaction reaches beyond something that the watch had yet to look at.
+func (c *checker) checkOvertaken(o *observed, m *pb.WatchResponse) {
+	rev := c.w.view.CompactRevision()
+	if m.CompactRevision != rev {
+		c.fail("watch %d was told compacted revision %d, it is %d", o.id, m.CompactRevision, rev)
+	}
+	missing := (o.past || c.restored || c.w.hidden) && o.start < rev
+	for _, change := range c.w.history[o.promised:] {
+		missing = missing || change.main >= o.start && change.main < rev && o.matches(change)
+	}
+	if !missing {
+		c.fail("watch %d from %d was cancelled by compaction %d, which took nothing from it", o.id, o.start, rev)
+	}
+}
+
+// settled is checked when nothing is left to do: nothing was missed.
+func (c *checker) settled() {
+	for _, o := range c.watches {
+		if o.ended {
+			continue
+		}
+		o.past = false
+		if missed := c.next(o); missed != nil {
+			c.fail("watch %d missed %v", o.id, missed)
+		}
+	}
+	if c.asked != 0 && c.sure {
+		c.fail("progress asked at %d was not answered", c.asked)
+	}
+	c.asked, c.restored = 0, false
+}
+
+func (c *checker) ask() {
+	c.asked, c.sure = c.w.view.Revision(), c.stream.Watchers() > 0
+	for _, o := range c.watches {
+		c.sure = c.sure && (o.ended || o.start <= c.asked+1)
+	}
+	for _, r := range c.pending {
+		c.sure = c.sure && r.StartRevision <= c.asked+1
+	}
+	c.progress()
+}
+
+func (c *checker) advance() {
+	for _, m := range c.step() {
+		c.check(m)
+	}
+}
+
+func genKey(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "aa", "b", "c", "d"}).Draw(t, "key")
+}
+
+func genCreate(t *rapid.T, head int64) *pb.WatchCreateRequest {
+	r := &pb.WatchCreateRequest{
+		Key:            []byte(rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "watched")),
+		RangeEnd:       []byte(rapid.SampledFrom([]string{"", "", "\x00", "d", "e"}).Draw(t, "end")),
+		ProgressNotify: rapid.Bool().Draw(t, "notify"),
+		PrevKv:         rapid.Bool().Draw(t, "prev"),
+		Fragment:       rapid.Bool().Draw(t, "fragment"),
+	}
+	if rapid.Bool().Draw(t, "started") {
+		r.StartRevision = rapid.Int64Range(1, head+6).Draw(t, "start")
+	}
+	if f := rapid.IntRange(0, 5).Draw(t, "filter"); f < 2 {
+		r.Filters = []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_FilterType(f)}
+	}
+	return r
+}
+
+func (w *world) change(t *rapid.T) {
+	switch rapid.IntRange(0, 9).Draw(t, "change") {
+	case 0, 1, 2, 3, 4:
+		w.put(genKey(t), rapid.SampledFrom([]string{"", "value", "a value that is so long that it fills a fragment"}).Draw(t, "value"))
+	case 5, 6:
+		w.del(genKey(t))
+	case 7, 8:
+		w.txn(rapid.SliceOfNDistinct(rapid.Custom(genKey), 1, 4, rapid.ID).Draw(t, "keys")...)
+	default:
+		if oldest := max(w.leader.CompactRevision()+1, 1); oldest <= w.rev {
+			w.compact(rapid.Int64Range(oldest, w.rev).Draw(t, "compaction"))
+		}
+	}
+}
+
+// TestStream_ToldAsTheHistoryIs drives a member, its hub and several streams with all that a watch has, at random speeds, and holds
+// every answer against the history.
+func TestStream_ToldAsTheHistoryIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		var clients []*checker
+		for i := range 2 {
+			c := &checker{name: fmt.Sprint("stream ", i), watches: map[int64]*observed{}}
+			c.options = watch.Options{
+				ChunkBytes:    rapid.SampledFrom([]int{1, 200, 1000, 0}).Draw(t, "chunk"),
+				FragmentBytes: rapid.SampledFrom([]int{100, 160, 1 << 20}).Draw(t, "fragment bytes"),
+			}
+			c.client = w.client(c.options)
+			clients = append(clients, c)
+		}
+		client := func(t *rapid.T) *checker { return rapid.SampledFrom(clients).Draw(t, "stream") }
+		step := func(t *rapid.T) { client(t).advance() }
+		turn := func(t *rapid.T) { w.turn(rapid.IntRange(0, 8).Draw(t, "requests")) }
+		settle := func() {
+			w.catchUp()
+			for _, c := range clients {
+				for c.due {
+					c.advance()
+				}
+				c.settled()
+			}
+			w.hidden = false
+			if others, _ := w.local.PinnedViews(); others != 0 {
+				t.Fatalf("%d views are still in use", others)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"change":  w.change,
+			"change2": w.change,
+			"change3": w.change,
+			"turn":    turn,
+			"turn2":   turn,
+			"step":    step,
+			"step2":   step,
+			"step3":   step,
+			"restore": func(t *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(t, "sure") == 0 {
+					w.restore()
+					for _, c := range clients {
+						c.restored = true
+					}
+				}
+			},
+			"create": func(t *rapid.T) {
+				c := client(t)
+				if r := genCreate(t, w.rev); string(r.Key) < "d" || len(r.RangeEnd) == 0 {
+					c.pending = append(c.pending, r)
+					c.sure = c.sure && r.StartRevision <= w.view.Revision()+1
+					c.create(r)
+				}
+			},
+			"cancel":   func(t *rapid.T) { client(t).cancel(rapid.Int64Range(0, 5).Draw(t, "id")) },
+			"notify":   func(t *rapid.T) { client(t).notify() },
+			"progress": func(t *rapid.T) { client(t).ask() },
+			"settle":   func(t *rapid.T) { settle() },
+		})
+		settle()
+	})
+}

@@ -1,0 +1,162 @@
+package door
+
+import (
+	"io"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/status"
+)
+
+func TestLease_WithEtcdsClient(t *testing.T) {
+	c := dialled(t, opened(t, newSingle(), func(c *Config) { c.Limits.MinLeaseTTL = 5 }))
+	ctx := bounded(t)
+	chosen, err := c.Grant(ctx, 60)
+	if err != nil || chosen.ID == 0 || chosen.TTL != 60 {
+		t.Fatalf("grant: %v, error %v", chosen, err)
+	}
+	short, err := c.Grant(ctx, 1)
+	if err != nil || short.TTL != 5 || short.ID == chosen.ID {
+		t.Errorf("grant of less than the least: %v, error %v", short, err)
+	}
+	if _, err := c.Put(ctx, "k", "v", clientv3.WithLease(chosen.ID)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := c.TimeToLive(ctx, chosen.ID, clientv3.WithAttachedKeys())
+	if err != nil || left.TTL != 60 || left.GrantedTTL != 60 || len(left.Keys) != 1 || string(left.Keys[0]) != "k" {
+		t.Errorf("time to live: %v, error %v", left, err)
+	}
+	if bare, err := c.TimeToLive(ctx, chosen.ID); err != nil || len(bare.Keys) != 0 || bare.TTL != 60 {
+		t.Errorf("time to live without keys: %v, error %v", bare, err)
+	}
+	if all, err := c.Leases(ctx); err != nil || len(all.Leases) != 2 {
+		t.Errorf("leases: %v, error %v", all, err)
+	}
+	if kept, err := c.KeepAliveOnce(ctx, chosen.ID); err != nil || kept.TTL != 60 {
+		t.Errorf("keep-alive: %v, error %v", kept, err)
+	}
+	if _, err := c.Revoke(ctx, chosen.ID); err != nil {
+		t.Error(err)
+	}
+	if got, err := c.Get(ctx, "k"); err != nil || got.Count != 0 {
+		t.Errorf("the key of a revoked lease: %v, error %v", got, err)
+	}
+	if _, err := c.KeepAliveOnce(ctx, chosen.ID); err != rpctypes.ErrLeaseNotFound {
+		t.Errorf("keep-alive of a lease that is gone: %v", err)
+	}
+	if left, err := c.TimeToLive(ctx, chosen.ID); err != nil || left.TTL != -1 {
+		t.Errorf("time to live of a lease that is gone: %v, error %v", left, err)
+	}
+	if _, err := c.Revoke(ctx, chosen.ID); err != rpctypes.ErrLeaseNotFound {
+		t.Errorf("revoking twice: %v", err)
+	}
+}
+
+// A stream's renewals are under way together, and answered in the order of the requests, whichever is ready first. After the last request
+// they are all answered, and the stream ends.
+func TestLeaseKeepAlive_IsPipelined(t *testing.T) {
+	b := newSingle()
+	const n = 50
+	for id := range int64(n) {
+		b.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: id + 1, TTL: 100 + id}})
+	}
+	lastBegun := make(chan struct{})
+	b.onRenew = func(id int64) {
+		if id == n {
+			close(lastBegun)
+		}
+		<-lastBegun
+	}
+	stream, err := pb.NewLeaseClient(dialled(t, opened(t, b, nil)).ActiveConnection()).LeaseKeepAlive(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range int64(n) {
+		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: id + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	for id := range int64(n) {
+		if r, err := stream.Recv(); err != nil || r.ID != id+1 || r.TTL != 100+id || r.Header.Revision != 1 {
+			t.Fatalf("answer %d: %v, error %v", id+1, r, err)
+		}
+	}
+	if _, err := stream.Recv(); err != io.EOF {
+		t.Errorf("after the last answer: %v", err)
+	}
+}
+
+// The header's revision is one at which the lease was surely alive: of before the renewal, not of what happened until the answer.
+func TestLeaseKeepAlive_HeaderIsFromBefore(t *testing.T) {
+	b := newSingle()
+	b.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 7, TTL: 60}})
+	b.onRenew = func(int64) { b.put("k", "meanwhile") }
+	stream, err := pb.NewLeaseClient(dialled(t, opened(t, b, nil)).ActiveConnection()).LeaseKeepAlive(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := stream.Recv(); err != nil || r.Header.Revision != 1 {
+		t.Errorf("%v, error %v", r, err)
+	}
+}
+
+// However many requests a client sends without a renewal coming to an end, a bounded number are under way, and the end of the member ends
+// the stream.
+func TestLeaseKeepAlive_IsBoundedAndEndsWithTheMember(t *testing.T) {
+	b := newSingle()
+	begun := make(chan struct{}, 10*renewalsMax)
+	hang := make(chan struct{})
+	defer close(hang)
+	b.onRenew = func(int64) {
+		begun <- struct{}{}
+		<-hang
+	}
+	d, address := openedDoor(t, b, nil)
+	stream, err := pb.NewLeaseClient(dialled(t, address).ActiveConnection()).LeaseKeepAlive(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 * renewalsMax {
+		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range renewalsMax {
+		<-begun
+	}
+	if err := d.Close(bounded(t)); err != nil {
+		t.Error(err)
+	}
+	// One more is in the sender's hands.
+	if n := renewalsMax + len(begun); n > renewalsMax+1 {
+		t.Errorf("%d renewals were under way", n)
+	}
+	if _, err := stream.Recv(); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCStopped) {
+		t.Errorf("error %v, want %v", err, rpctypes.ErrGRPCStopped)
+	}
+}
+
+func TestLease_NotOnALearner(t *testing.T) {
+	b := newSingle()
+	b.status.Learner = true
+	leases := pb.NewLeaseClient(dialled(t, opened(t, b, nil)).ActiveConnection())
+	want := rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner)
+	if _, err := leases.LeaseTimeToLive(bounded(t), &pb.LeaseTimeToLiveRequest{ID: 1}); status.Convert(err).Message() != want {
+		t.Errorf("time to live: %v", err)
+	}
+	stream, err := leases.LeaseKeepAlive(bounded(t))
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Convert(err).Message() != want {
+		t.Errorf("keep-alive: %v", err)
+	}
+}

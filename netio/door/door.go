@@ -113,6 +113,8 @@ type Door struct {
 	checkTotal         *prometheus.CounterVec
 
 	streams streams
+	// underWay counts the requests that are being answered; streams that would go on for ever do not count.
+	underWay atomic.Int64
 	// closing ends with the doors.
 	closing context.Context
 	close   context.CancelFunc
@@ -187,44 +189,3 @@ func (d *Door) Serve(l net.Listener, config *tls.Config, plain bool, t Traffic) 
 
 // Ready makes the gRPC health service say so.
 func (d *Door) Ready() { d.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) }
-
-// Close stops taking requests, ends streams that would go on for ever, and lets requests under way finish until ctx is done; what is left
-// then is cut off.
-func (d *Door) Close(ctx context.Context) error {
-	d.health.Shutdown()
-	d.close()
-	d.streams.stop()
-	d.mu.Lock()
-	splitters := d.splitters
-	d.mu.Unlock()
-	for _, s := range splitters {
-		_ = s.Close()
-	}
-	// HTTP first: the gateway's requests need gRPC.
-	err := d.http.Shutdown(ctx)
-	if err2 := d.metrics.Shutdown(ctx); err == nil {
-		err = err2
-	}
-	if err != nil {
-		_ = d.http.Close()
-		_ = d.metrics.Close()
-	}
-	if d.gateway != nil {
-		_ = d.gateway.Close()
-	}
-	stopped := make(chan struct{})
-	go func() {
-		d.grpc.GracefulStop()
-		close(stopped)
-	}()
-	select {
-	case <-stopped:
-	case <-ctx.Done():
-		err = ctx.Err()
-		d.grpc.Stop()
-		<-stopped
-	}
-	_ = d.pipe.Close()
-	d.serving.Wait()
-	return err
-}

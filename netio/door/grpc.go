@@ -176,6 +176,8 @@ func requiresLeader(ctx context.Context) bool {
 // always one of gRPC's.
 func (d *Door) observed(ctx context.Context, m *method, handle func(context.Context) (any, error)) (any, error) {
 	start := time.Now()
+	d.underWay.Add(1)
+	defer d.underWay.Add(-1)
 	m.started.Add(1)
 	m.received.Add(1)
 	var resp any
@@ -243,6 +245,10 @@ func (d *Door) runStream(srv any, ss grpc.ServerStream, m *method, handler grpc.
 		return err
 	}
 	defer d.streams.leave(s)
+	if m.finite {
+		d.underWay.Add(1)
+		defer d.underWay.Add(-1)
+	}
 	return handler(srv, s)
 }
 

@@ -17,6 +17,7 @@ const codeCount = int(codes.Unauthenticated) + 1
 type method struct {
 	service, name, kind string // kind as in the metrics: unary, server_stream, bidi_stream
 	about               bool   // it tells of the server, not of what it stores
+	finite              bool   // a stream that is the answer to one request
 	started             atomic.Uint64
 	received, sent      atomic.Uint64
 	handled             [codeCount]atomic.Uint64
@@ -63,7 +64,8 @@ func (m *methods) add(s *grpc.Server) {
 			case i.IsClientStream:
 				kind = "client_stream"
 			}
-			n := &method{service: service, name: i.Name, kind: kind, about: strings.HasPrefix(service, "grpc.")}
+			n := &method{service: service, name: i.Name, kind: kind, about: strings.HasPrefix(service, "grpc."),
+				finite: kind == "server_stream" && strings.HasPrefix(service, "etcdserverpb.")}
 			if m.histogram != nil {
 				n.duration = m.histogram.WithLabelValues(n.name, n.service, n.kind).(prometheus.Histogram)
 			}

@@ -216,6 +216,25 @@ func TestWatch_EndsWithTheMember(t *testing.T) {
 	}
 }
 
+// A client that does not read does not hold up the end of the member.
+func TestWatch_SlowClientsDoNotHoldUpTheEnd(t *testing.T) {
+	b := newSingle()
+	d, address := openedDoor(t, b, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	slow := watched(t, ctx, address)
+	slow.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	value := strings.Repeat("v", 1<<20)
+	for range 4 {
+		b.put("k", value)
+	}
+	until(t, bounded(t), "something waits for the client", func() bool { return d.traffic.pendingEvents.Load() > 0 })
+	// With all the time there is: only a door that waits for the client takes it.
+	if err := d.Close(bounded(t)); err != nil {
+		t.Errorf("requests were cut off: %v", err)
+	}
+}
+
 func TestLeader_IsRequiredOfMembersWithout(t *testing.T) {
 	b := newSingle()
 	address := opened(t, b, func(c *Config) { c.ElectionTimeout = 20 * time.Millisecond })

@@ -41,7 +41,7 @@ type contender struct {
 	granted     bool   // the lease was granted for this call alone
 	key         []byte // of the place
 	create, mod int64  // of the key, as this call entered; 0: it did not, as far as it knows
-	borrowed    bool   // the place was the first one before this call: another may have been told so
+	borrowed    bool   // the place was the first one already as this call entered: another may have been told so
 
 	header      *pb.ResponseHeader // of the entry
 	own, before *watch.Interest    // in the key, and in the one before it in the queue

@@ -1,0 +1,182 @@
+package linearizability_test
+
+import (
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	. "github.com/detcd/detcd/linearizability"
+)
+
+const tenth = second / 10
+
+// timed is a log by the tenth of a second at which the first member applied each entry, and when that was.
+func timed(entries ...timedEntry) ([]Applied, func(uint64) Moment) {
+	var log []Applied
+	for _, e := range entries {
+		a := logged(e.request)[0]
+		a.Index = uint64(e.tenths)
+		log = append(log, a)
+	}
+	return log, func(index uint64) Moment { return Moment{Stamp: index * 10, Time: int64(index) * tenth} }
+}
+
+type timedEntry struct {
+	tenths  int64
+	request proto.Message
+}
+
+// act lasts from one tenth of a second to another.
+func act(o Outcome, asked, until int64) Act {
+	return Act{Asked: asked * tenth, Until: until * tenth, Outcome: o}
+}
+
+func lost(asked int64) Act { return Act{Asked: asked * tenth, Until: Forever} }
+
+// leaseCase is a lease of 10 s, id 7, which is asked for at 3.5 s, granted at 4 s and known at 4.5 s; a clock may be off by 3 %.
+type leaseCase struct {
+	record *LeaseRecord
+	bounds LeaseBounds
+	ended  int64 // tenths; 0: it was not
+	ttl    int64
+}
+
+func (c *leaseCase) check() *Violation {
+	entries := []timedEntry{{40, &pb.LeaseGrantRequest{ID: 7, TTL: c.ttl}}, {41, leased("k", 7)}}
+	if c.ended > 0 {
+		entries = append(entries, timedEntry{c.ended, &pb.LeaseRevokeRequest{ID: 7}})
+	}
+	log, first := timed(entries...)
+	return CheckLeases(NewTruth(log, first), []*LeaseRecord{c.record}, c.bounds)
+}
+
+func TestLeasePromises(t *testing.T) {
+	const early, late = "no lease ends early", "every lease ends"
+	renewed := func(acts ...Act) func(*leaseCase) {
+		return func(c *leaseCase) { c.record.Renewals = acts }
+	}
+	tenures := func(tenths ...int64) func(*leaseCase) {
+		return func(c *leaseCase) {
+			c.bounds.Tenures = nil
+			for i := 0; i < len(tenths); i += 2 {
+				c.bounds.Tenures = append(c.bounds.Tenures, Tenure{tenths[i] * tenth, tenths[i+1] * tenth})
+			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change []func(*leaseCase)
+		ended  int64
+		want   string
+	}{
+		{"its time is over", nil, 140, ""},
+		{"early by a fast clock", nil, 133, ""},
+		{"earlier than any clock may be", nil, 131, early},
+		{"early by a fast clock, but all are right", []func(*leaseCase){func(c *leaseCase) { c.bounds.Drift = 0 }}, 133, early},
+		{"early, of a grant that nobody confirmed", []func(*leaseCase){func(c *leaseCase) { c.record.Grant = lost(35); c.record.Index = 0 }}, 131, early},
+
+		{"renewed", []func(*leaseCase){renewed(act(Answered, 80, 85))}, 180, ""},
+		{"renewed, but ended as if not", []func(*leaseCase){renewed(act(Answered, 80, 85))}, 140, early},
+		{"renewed, ended just too early", []func(*leaseCase){renewed(act(Answered, 80, 85))}, 176, early},
+		{"it may be renewed", []func(*leaseCase){renewed(lost(80))}, 140, ""},
+		{"renewed when it had ended", []func(*leaseCase){renewed(act(Answered, 150, 151))}, 140, early},
+		{"renewed before it was there", []func(*leaseCase){renewed(act(Answered, 20, 21))}, 140, early},
+		{"renewed while it ended", []func(*leaseCase){renewed(act(Answered, 139, 141))}, 140, early},
+
+		{"gone before it ended", []func(*leaseCase){renewed(act(Refused, 136, 137))}, 140, ""},
+		{"gone before its time", []func(*leaseCase){renewed(act(Refused, 100, 105))}, 140, early},
+		{"gone though it was renewed", []func(*leaseCase){renewed(act(Answered, 80, 85), act(Refused, 136, 137))}, 180, early},
+		{"gone while it was being renewed", []func(*leaseCase){renewed(act(Refused, 136, 137), act(Answered, 135, 138))}, 240, ""},
+		{"gone as somebody revokes it", []func(*leaseCase){renewed(act(Refused, 100, 105)), revoked(lost(99))}, 140, ""},
+
+		{"revoked", []func(*leaseCase){revoked(act(Answered, 55, 65))}, 60, ""},
+		{"revoked, maybe", []func(*leaseCase){revoked(lost(55))}, 60, ""},
+		{"revoked only later", []func(*leaseCase){revoked(lost(61))}, 60, early},
+		{"revoked only before", []func(*leaseCase){revoked(act(Answered, 55, 58))}, 60, early},
+		{"revoked in vain", []func(*leaseCase){revoked(act(Refused, 55, 65))}, 60, early},
+
+		{"late", nil, 160, late},
+		{"never", nil, 0, late},
+		{"not yet", []func(*leaseCase){func(c *leaseCase) { c.bounds.Now = 150 * tenth }}, 0, ""},
+		{"late by a slow clock", nil, 153, ""},
+		{"later than any clock may be", nil, 154, late},
+		{"renewed, then late", []func(*leaseCase){renewed(act(Answered, 80, 85))}, 200, late},
+		{"perhaps renewed", []func(*leaseCase){renewed(act(Unknown, 80, 120))}, 230, ""},
+		{"perhaps renewed, then late", []func(*leaseCase){renewed(act(Unknown, 80, 120))}, 240, late},
+		{"perhaps renewed at any time", []func(*leaseCase){renewed(lost(80))}, 0, ""},
+		{"renewal refused does not prolong", []func(*leaseCase){renewed(act(Refused, 150, 155))}, 160, late},
+
+		{"nobody leads", []func(*leaseCase){tenures(0, 100)}, 0, ""},
+		{"nobody leads for long", []func(*leaseCase){tenures(0, 100, 200, 250, 300, 350)}, 0, ""},
+		{"a new leader begins again", []func(*leaseCase){tenures(0, 100, 400, 1000)}, 530, ""},
+		{"a new leader never ends it", []func(*leaseCase){tenures(0, 100, 400, 1000)}, 540, late},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := &leaseCase{ended: c.ended, ttl: 10,
+				record: &LeaseRecord{ID: 7, TTL: 10, Grant: act(Answered, 35, 45), Index: 40},
+				bounds: LeaseBounds{Drift: 30_000, Tenures: []Tenure{{0, 1000 * tenth}}, Promotion: 2 * second, Slack: second, Now: 1000 * tenth}}
+			for _, change := range c.change {
+				change(l)
+			}
+			verdict(t, l.check(), c.want)
+		})
+	}
+}
+
+func revoked(acts ...Act) func(*leaseCase) {
+	return func(c *leaseCase) { c.record.Revokes = acts }
+}
+
+// A minute's lease under a leader that goes after 36 s: three checkpoints of ten seconds each were made.
+func TestCheckpointsBoundALease(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		checkpoint int64 // seconds
+		ended      int64 // tenths
+		want       string
+	}{
+		{"what is left", 10, 860, ""},
+		{"more than what is left", 10, 880, "every lease ends"},
+		{"all of it, without checkpoints", 0, 1140, ""},
+		{"more than all of it", 0, 1160, "every lease ends"},
+		{"all of it, as none was due", 40, 1140, ""},
+	} {
+		l := &leaseCase{ttl: 60, ended: c.ended, record: &LeaseRecord{ID: 7, TTL: 60, Grant: act(Answered, 35, 45), Index: 40},
+			bounds: LeaseBounds{Drift: 30_000, Tenures: []Tenure{{0, 400 * tenth}, {500 * tenth, 3000 * tenth}}, Checkpoint: c.checkpoint * second,
+				Promotion: 2 * second, Slack: second, Now: 3000 * tenth}}
+		t.Run(c.name, func(t *testing.T) { verdict(t, l.check(), c.want) })
+	}
+}
+
+// An id that is given can be given again; each life has its own promises.
+func TestALeaseCanLiveAgain(t *testing.T) {
+	first := &LeaseRecord{ID: 7, TTL: 10, Grant: act(Answered, 35, 45), Index: 40, Revokes: []Act{act(Answered, 95, 105)}}
+	again := &LeaseRecord{ID: 7, TTL: 5, Grant: act(Answered, 115, 125), Index: 120, Renewals: []Act{act(Answered, 130, 131)}}
+	bounds := LeaseBounds{Tenures: []Tenure{{0, 1000 * tenth}}, Slack: second, Now: 1000 * tenth}
+	for ended, want := range map[int64]string{185: "", 175: "no lease ends early", 200: "every lease ends"} {
+		log, when := timed(timedEntry{40, &pb.LeaseGrantRequest{ID: 7, TTL: 10}}, timedEntry{100, &pb.LeaseRevokeRequest{ID: 7}},
+			timedEntry{120, &pb.LeaseGrantRequest{ID: 7, TTL: 5}}, timedEntry{ended, &pb.LeaseRevokeRequest{ID: 7}})
+		verdict(t, CheckLeases(NewTruth(log, when), []*LeaseRecord{first, again}, bounds), want)
+	}
+}
+
+// The log alone tells that a lease of which nobody knows must end.
+func TestALeaseWithoutAHolderEnds(t *testing.T) {
+	log, when := timed(timedEntry{40, &pb.LeaseGrantRequest{ID: 7, TTL: 10}})
+	bounds := LeaseBounds{Tenures: []Tenure{{0, 1000 * tenth}}, Slack: second, Now: 1000 * tenth}
+	verdict(t, CheckLeases(NewTruth(log, when), nil, bounds), "every lease ends")
+	bounds.Now = 150 * tenth
+	verdict(t, CheckLeases(NewTruth(log, when), nil, bounds), "")
+}
+
+// The longest TTL overflows nothing.
+func TestTheLongestLease(t *testing.T) {
+	log, when := timed(timedEntry{40, &pb.LeaseGrantRequest{ID: 7, TTL: 9_000_000_000}})
+	record := &LeaseRecord{ID: 7, TTL: 9_000_000_000, Grant: act(Answered, 35, 45), Index: 40, Renewals: []Act{act(Answered, 80, 85)}}
+	bounds := LeaseBounds{Drift: 30_000, Tenures: []Tenure{{0, Forever}}, Checkpoint: 300 * second, Promotion: second, Slack: second, Now: 1000 * tenth}
+	verdict(t, CheckLeases(NewTruth(log, when), []*LeaseRecord{record}, bounds), "")
+	log = append(log, logged(&pb.LeaseRevokeRequest{ID: 7})[0])
+	log[1].Index = 900
+	verdict(t, CheckLeases(NewTruth(log, when), []*LeaseRecord{record}, bounds), "no lease ends early")
+}

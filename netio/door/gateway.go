@@ -89,17 +89,14 @@ var routes = map[string]route{
 func (d *Door) bounded(next http.Handler) http.Handler {
 	limit := jsonFactor * int64(d.config.Limits.MaxRequestBytes+requestOverhead)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, fail := context.WithCancelCause(r.Context())
-		defer fail(nil)
-		body := newRequestBody(r.Body, http.NewResponseController(w), limit, fail)
+		r, body := newRequestBody(w, r, limit)
+		defer body.cancel()
 		body.endless = routes[r.URL.Path] == bothStream
 		if body.endless {
 			// Else nothing is answered before the request has ended. A websocket has no such order.
 			_ = body.control.EnableFullDuplex()
 			defer body.abandon()
 		}
-		r = r.WithContext(ctx)
-		r.Body = body
 		next.ServeHTTP(w, r)
 	})
 }

@@ -13,13 +13,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const (
-	// jsonFactor is how much larger than its message a request may be as JSON: base64 makes bytes larger by a third, names and white space
-	// come on top. What is larger is cut off; what is not meets gRPC's limit and its error.
-	jsonFactor = 3
-	// bodyTimeout is how long the body of a request that is a single message may stall.
-	bodyTimeout = time.Minute
-)
+// jsonFactor is how much larger than its message a request may be as JSON: base64 makes bytes larger by a third, names and white space come
+// on top. What is larger is cut off; what is not meets gRPC's limit and its error.
+const jsonFactor = 3
+
+// bodyTimeout is how long the body of a request that is a single message may stall. Only tests change it.
+var bodyTimeout = time.Minute
 
 // requestBody is the body of a gateway's request, within bounds. It belongs to one reader at a time.
 type requestBody struct {
@@ -30,12 +29,37 @@ type requestBody struct {
 	// endless bodies bring message after message, and may be silent for as long as they like.
 	endless bool
 	ended   atomic.Bool
-	// fail ends the request; its cause is the answer.
-	fail context.CancelCauseFunc
+	cancel  context.CancelFunc
+	failure atomic.Pointer[status.Status]
 }
 
-func newRequestBody(body io.ReadCloser, control *http.ResponseController, limit int64, fail context.CancelCauseFunc) *requestBody {
-	return &requestBody{body: body, control: control, limit: limit, left: limit, fail: fail}
+// bodyKey is the key of a request's requestBody in its context.
+type bodyKey struct{}
+
+// newRequestBody bounds the body of r, whose answer goes to w. The request returned ends with its context, at the latest with cancel.
+func newRequestBody(w http.ResponseWriter, r *http.Request, limit int64) (request *http.Request, b *requestBody) {
+	b = &requestBody{body: r.Body, control: http.NewResponseController(w), limit: limit, left: limit}
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), bodyKey{}, b))
+	b.cancel = cancel
+	request = r.WithContext(ctx)
+	request.Body = b
+	return request, b
+}
+
+// fail ends the request. The first reason is the answer; the context's cause would not do: net/http ends the context of a
+// request whose body can't be read, and that comes first.
+func (b *requestBody) fail(s *status.Status) {
+	b.failure.CompareAndSwap(nil, s)
+	b.cancel()
+}
+
+// failed is why the request with that context was given up; nil: it was not.
+func failed(ctx context.Context) *status.Status {
+	b, ok := ctx.Value(bodyKey{}).(*requestBody)
+	if !ok {
+		return nil
+	}
+	return b.failure.Load()
 }
 
 // Read implements io.Reader.
@@ -55,9 +79,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		// The connection is read on, to notice when the client goes.
 		_ = b.control.SetReadDeadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.fail(status.Error(codes.DeadlineExceeded, "request body stalled"))
+		b.fail(status.New(codes.DeadlineExceeded, "request body stalled"))
 	case err != nil:
-		b.fail(status.Errorf(codes.Canceled, "request body broke off: %v", err))
+		b.fail(status.Newf(codes.Canceled, "request body broke off: %v", err))
 	case b.left < 0:
 		return 0, b.tooLarge()
 	}
@@ -66,9 +90,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 func (b *requestBody) tooLarge() error {
 	// gRPC's code for a message above its limit, as the client would have got it.
-	err := status.Errorf(codes.ResourceExhausted, "request body larger than max (%d bytes)", b.limit)
-	b.fail(err)
-	return err
+	s := status.Newf(codes.ResourceExhausted, "request body larger than max (%d bytes)", b.limit)
+	b.fail(s)
+	return s.Err()
 }
 
 // Close implements io.Closer.

@@ -61,7 +61,7 @@ func streamError(ctx context.Context, err error) *status.Status { return reason(
 
 // reason is err, or why the gateway itself gave the request up.
 func reason(ctx context.Context, err error) *status.Status {
-	if s, ok := status.FromError(context.Cause(ctx)); ok && s.Code() != codes.OK {
+	if s := failed(ctx); s != nil {
 		return s
 	}
 	return status.Convert(err)

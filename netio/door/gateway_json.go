@@ -83,7 +83,7 @@ func (j *jsonForm) NewDecoder(r io.Reader) runtime.Decoder {
 		err := d.Decode(v)
 		if body.endless && err != nil && !errors.Is(err, io.EOF) {
 			// The library would take this for the end of the requests and leave the client without a word.
-			body.fail(status.Error(codes.InvalidArgument, err.Error()))
+			body.fail(status.New(codes.InvalidArgument, err.Error()))
 		}
 		return err
 	})

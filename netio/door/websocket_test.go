@@ -1,0 +1,247 @@
+package door
+
+import (
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// socket opens a websocket; the answer is what the server said to the upgrade.
+func socket(t *testing.T, url string, header http.Header, protocols ...string) (*websocket.Conn, *http.Response, error) {
+	t.Helper()
+	dialer := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 10 * time.Second}
+	c, resp, err := dialer.Dial(url, header)
+	if err == nil {
+		t.Cleanup(func() { c.Close() })
+		c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	}
+	return c, resp, err
+}
+
+func opensSocket(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	c, _, err := socket(t, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func say(t *testing.T, c *websocket.Conn, text string) {
+	t.Helper()
+	if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hear(t *testing.T, c *websocket.Conn) string {
+	t.Helper()
+	kind, b, err := c.ReadMessage()
+	if err != nil || kind != websocket.TextMessage {
+		t.Fatalf("message of kind %d, error %v", kind, err)
+	}
+	return string(b)
+}
+
+// closes checks that the server leaves in good manners.
+func closes(t *testing.T, c *websocket.Conn) {
+	t.Helper()
+	if _, b, err := c.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
+		t.Errorf("message %q, error %v; want a normal closure", b, err)
+	}
+}
+
+func TestWebsocket_Watch(t *testing.T) {
+	s, address, _ := fronted(t, nil)
+	c := opensSocket(t, "ws://"+address+"/v3/watch")
+	say(t, c, `{"create_request":{"key":"YQ"}}`)
+	if got := hear(t, c); got+"\n" != created {
+		t.Errorf("got %s", got)
+	}
+	// A message may take several lines, and a frame hold several messages.
+	say(t, c, "{\n\"create_request\":\n{\"key\":\"YQ\"}}{\"create_request\":{\"key\":\"bGFyZ2U\"}}")
+	for _, want := range []string{`{"result":{"watch_id":"2","created":true}}`, `{"result":{"watch_id":"3","created":true}}`} {
+		if got := hear(t, c); got != want {
+			t.Errorf("got %s", got)
+		}
+	}
+	if got := hear(t, c); len(got) < 1<<20 || !strings.HasSuffix(got, "}") {
+		t.Errorf("a large event came as a frame of %d bytes", len(got))
+	}
+	c.Close()
+	<-s.ended
+}
+
+func TestWebsocket_OtherRoutes(t *testing.T) {
+	_, address, _ := fronted(t, nil)
+	keepAlive := opensSocket(t, "ws://"+address+"/v3beta/lease/keepalive?method=PUT")
+	for range 3 {
+		say(t, keepAlive, `{"ID":7}`)
+		if got := hear(t, keepAlive); got != `{"result":{"ID":"7","TTL":"10"}}` {
+			t.Errorf("keep-alive: %s", got)
+		}
+	}
+	say(t, keepAlive, `{"ID":100}`)
+	if got := hear(t, keepAlive); !strings.Contains(got, `"grpc_code":5,"http_code":404`) {
+		t.Errorf("keep-alive of no lease: %s", got)
+	}
+	closes(t, keepAlive)
+
+	observe := opensSocket(t, "ws://"+address+"/v3/election/observe")
+	say(t, observe, `{"name":"ZQ=="}`)
+	for _, want := range []string{`{"result":{"kv":{"key":"ZQ==","version":"1"}}}`, `{"result":{"kv":{"key":"ZQ==","version":"2"}}}`} {
+		if got := hear(t, observe); got != want {
+			t.Errorf("observe: %s", got)
+		}
+	}
+	closes(t, observe)
+
+	put := opensSocket(t, "ws://"+address+"/v3/kv/put")
+	say(t, put, `{"key":"YQ","value":"YWE"}`)
+	if got := hear(t, put); got != `{"prev_kv":{"key":"YQ==","version":"2"}}` {
+		t.Errorf("put: %s", got)
+	}
+	closes(t, put)
+
+	nowhere := opensSocket(t, "ws://"+address+"/v3/nowhere")
+	if got := hear(t, nowhere); got != `{"error":"Not Found","grpc_code":5,"code":5,"message":"Not Found","details":[]}` {
+		t.Errorf("an unknown path: %s", got)
+	}
+	closes(t, nowhere)
+
+	nonsense := opensSocket(t, "ws://"+address+"/v3/watch")
+	say(t, nonsense, `nonsense`)
+	if got := hear(t, nonsense); !strings.Contains(got, `"grpc_code":3`) {
+		t.Errorf("nonsense: %s", got)
+	}
+	closes(t, nonsense)
+}
+
+func TestWebsocket_Tokens(t *testing.T) {
+	s, address, _ := fronted(t, nil)
+	for _, c := range []struct {
+		header    http.Header
+		protocols []string
+	}{
+		{protocols: []string{"Bearer", "abc"}},
+		{header: http.Header{"Cookie": {"token=abc"}}},
+		{header: http.Header{"Authorization": {"abc"}}},
+		{header: http.Header{"Authorization": {"Bearer abc"}}},
+	} {
+		conn, resp, err := socket(t, "ws://"+address+"/v3/watch", c.header, c.protocols...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Header.Get("Sec-WebSocket-Protocol"); (got == "Bearer") != (c.protocols != nil) {
+			t.Errorf("%v: protocol %q", c, got)
+		}
+		say(t, conn, `{"create_request":{}}`)
+		hear(t, conn)
+		if got := s.saw("token"); got != "abc" {
+			t.Errorf("%v: token %q", c, got)
+		}
+	}
+}
+
+func TestWebsocket_Origins(t *testing.T) {
+	_, address, _ := fronted(t, func(c *Config) { c.CORS = []string{"http://good"} })
+	for origin, want := range map[string]bool{"": true, "http://good": true, "http://" + address: true, "http://bad": false, "null": false} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		_, resp, err := socket(t, "ws://"+address+"/v3/watch", header)
+		if (err == nil) != want || !want && resp.StatusCode != http.StatusForbidden {
+			t.Errorf("origin %q: %v", origin, err)
+		}
+	}
+}
+
+func TestWebsocket_LargeFramesAreRefused(t *testing.T) {
+	_, address, d := fronted(t, nil)
+	c := opensSocket(t, "ws://"+address+"/v3/kv/put")
+	// The server may close while this is on its way.
+	_ = c.WriteMessage(websocket.TextMessage, make([]byte, jsonFactor*(d.config.Limits.MaxRequestBytes+requestOverhead)+1))
+	if _, b, err := c.ReadMessage(); err == nil {
+		t.Errorf("answered %s", b)
+	}
+}
+
+func TestWebsocket_LeavesNothingBehind(t *testing.T) {
+	s, address, _ := fronted(t, nil)
+	session := func() {
+		for _, path := range []string{"/v3/watch", "/v3/lease/keepalive", "/v3/election/observe", "/v3/kv/put", "/v3/nowhere"} {
+			for _, abrupt := range []bool{true, false} {
+				c := opensSocket(t, "ws://"+address+path)
+				say(t, c, `{"create_request":{"key":"YQ"}}`)
+				hear(t, c)
+				if abrupt {
+					c.NetConn().Close()
+				} else {
+					c.Close()
+				}
+				if path == "/v3/watch" {
+					<-s.ended
+				}
+			}
+		}
+		// One that never says anything, and one that does not listen.
+		opensSocket(t, "ws://"+address+"/v3/kv/put").Close()
+		c := opensSocket(t, "ws://"+address+"/v3/watch")
+		say(t, c, `{"create_request":{"key":"Zmxvb2Q="}}`)
+		hear(t, c)
+		c.Close()
+		<-s.ended
+	}
+	session()
+	settled(t, func() bool { return socketGoroutines() == 0 })
+	for range 5 {
+		session()
+	}
+	settled(t, func() bool { return socketGoroutines() == 0 })
+}
+
+// socketGoroutines is how many goroutines serve websockets or gateway streams.
+func socketGoroutines() int {
+	b := make([]byte, 1<<20)
+	b = b[:runtime.Stack(b, true)]
+	return strings.Count(string(b), "door.receiveFrames") + strings.Count(string(b), "serveSocket") + strings.Count(string(b), "gw.request_")
+}
+
+// settled waits until what holds eventually does.
+func settled(t *testing.T, holds func() bool) {
+	t.Helper()
+	for start := time.Now(); !holds(); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			b := make([]byte, 1<<20)
+			t.Fatalf("still not so:\n%s", b[:runtime.Stack(b, true)])
+		}
+	}
+}
+
+func TestWebsocket_EndsWithTheDoors(t *testing.T) {
+	_, address, d := fronted(t, nil)
+	quiet := opensSocket(t, "ws://"+address+"/v3/watch")
+	deaf := opensSocket(t, "ws://"+address+"/v3/watch")
+	for _, c := range []*websocket.Conn{quiet, deaf} {
+		say(t, c, `{"create_request":{"key":"YQ"}}`)
+		hear(t, c)
+	}
+	say(t, deaf, `{"create_request":{"key":"Zmxvb2Q="}}`)
+	d.close()
+	// The gRPC server of a door ends its streams when it closes; this test's does not, so grace has to run out.
+	d.gateway.Close()
+	for {
+		if _, _, err := quiet.ReadMessage(); err != nil {
+			break
+		}
+	}
+	settled(t, func() bool { return socketGoroutines() == 0 })
+	if _, resp, err := socket(t, "ws://"+address+"/v3/watch", nil); err == nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a socket after closing: %v", err)
+	}
+}

@@ -1,0 +1,327 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// services are the clients of the lock and election services of one member, and the stock client beside them.
+type services struct {
+	t        testing.TB
+	kv       *clientv3.Client
+	lock     v3lockpb.LockClient
+	election v3electionpb.ElectionClient
+}
+
+func servicesOf(t testing.TB, m *member) services {
+	t.Helper()
+	client := newClient(t, m)
+	if _, err := client.Status(t.Context(), m.client); err != nil { // the connection is made
+		t.Fatal(err)
+	}
+	connection := client.ActiveConnection()
+	return services{t, client, v3lockpb.NewLockClient(connection), v3electionpb.NewElectionClient(connection)}
+}
+
+// attempt is a call that waits at the server.
+type attempt[T any] struct {
+	t      testing.TB
+	what   string
+	cancel context.CancelFunc
+	done   chan struct{}
+	answer T
+	err    error
+}
+
+func begin[T any](t testing.TB, what string, call func(context.Context) (T, error)) *attempt[T] {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	a := &attempt[T]{t: t, what: what, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.answer, a.err = call(ctx)
+	}()
+	return a
+}
+
+// result waits for the answer.
+func (a *attempt[T]) result() (T, error) {
+	a.t.Helper()
+	select {
+	case <-a.done:
+	case <-time.After(answerPatience):
+		a.t.Fatalf("%s: no answer", a.what)
+	}
+	return a.answer, a.err
+}
+
+// waits checks that there is no answer yet.
+func (a *attempt[T]) waits() {
+	a.t.Helper()
+	select {
+	case <-a.done:
+		a.t.Errorf("%s: it should wait, but was answered with %v, %v", a.what, a.answer, a.err)
+	default:
+	}
+}
+
+// queued waits until a prefix has n keys: so many hold or wait.
+func (s services) queued(prefix string, n int64) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("%d hold or wait for %s", n, prefix), func() error {
+		answer, err := s.kv.Get(s.t.Context(), prefix+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err == nil && answer.Count != n {
+			err = fmt.Errorf("%d do", answer.Count)
+		}
+		return err
+	})
+}
+
+func (s services) beginLock(name string, lease clientv3.LeaseID) *attempt[*v3lockpb.LockResponse] {
+	return begin(s.t, fmt.Sprintf("lock %s with lease %x", name, lease), func(ctx context.Context) (*v3lockpb.LockResponse, error) {
+		return s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: []byte(name), Lease: int64(lease)})
+	})
+}
+
+func (s services) unlock(key []byte) {
+	s.t.Helper()
+	must[*v3lockpb.UnlockResponse](s.t)(s.lock.Unlock(s.t.Context(), &v3lockpb.UnlockRequest{Key: key}))
+}
+
+// locked waits for the lock and returns its key.
+func locked(t testing.TB, a *attempt[*v3lockpb.LockResponse]) []byte {
+	t.Helper()
+	return must[*v3lockpb.LockResponse](t)(a.result()).Key
+}
+
+// TestLockService: every member serves it; those who wait get it in turn, and nobody whose lease has ended gets it at all.
+func TestLockService(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3)
+	at := [3]services{servicesOf(t, c.members[0]), servicesOf(t, c.members[1]), servicesOf(t, c.members[2])}
+	revoke := func(id clientv3.LeaseID) {
+		t.Helper()
+		must[*clientv3.LeaseRevokeResponse](t)(at[0].kv.Revoke(t.Context(), id))
+	}
+	var leases []clientv3.LeaseID
+	for range 3 {
+		leases = append(leases, grant(t, at[0].kv, 600))
+	}
+
+	t.Run("InTurn", func(t *testing.T) {
+		first := locked(t, at[0].beginLock("turn", leases[0]))
+		if want := fmt.Sprintf("turn/%x", leases[0]); string(first) != want {
+			t.Errorf("the key is %q, want %q", first, want)
+		}
+		if again := locked(t, at[1].beginLock("turn", leases[0])); string(again) != string(first) {
+			t.Errorf("the same lease again: %q", again)
+		}
+		second := at[1].beginLock("turn", leases[1])
+		at[0].queued("turn", 2)
+		third := at[2].beginLock("turn", leases[2])
+		at[0].queued("turn", 3)
+		second.waits()
+		at[2].unlock(first)
+		key := locked(t, second)
+		third.waits()
+		at[0].unlock(key)
+		at[0].unlock(locked(t, third))
+		at[0].queued("turn", 0)
+	})
+	t.Run("HolderEnds", func(t *testing.T) {
+		holder := grant(t, at[0].kv, 600)
+		locked(t, at[0].beginLock("holder", holder))
+		waiter := at[1].beginLock("holder", leases[1])
+		at[0].queued("holder", 2)
+		waiter.waits()
+		revoke(holder)
+		at[0].unlock(locked(t, waiter))
+	})
+	t.Run("WaiterEnds", func(t *testing.T) {
+		key := locked(t, at[0].beginLock("waiter", leases[0]))
+		short := grant(t, at[0].kv, 600)
+		waiter := at[1].beginLock("waiter", short)
+		at[0].queued("waiter", 2)
+		next := at[2].beginLock("waiter", leases[2])
+		at[0].queued("waiter", 3)
+		revoke(short) // while it waits
+		at[0].queued("waiter", 2)
+		at[0].unlock(key)
+		if answer, err := waiter.result(); err == nil {
+			t.Errorf("the lock was given for a lease that had ended: %v", answer)
+		}
+		at[0].unlock(locked(t, next))
+	})
+	t.Run("WaiterLeaves", func(t *testing.T) {
+		key := locked(t, at[0].beginLock("leaves", leases[0]))
+		waiter := at[1].beginLock("leaves", leases[1])
+		at[0].queued("leaves", 2)
+		next := at[2].beginLock("leaves", leases[2])
+		at[0].queued("leaves", 3)
+		waiter.cancel()
+		if _, err := waiter.result(); status.Code(err) != codes.Canceled {
+			t.Errorf("who left was told %v", err)
+		}
+		at[0].queued("leaves", 2)
+		next.waits()
+		at[0].unlock(key)
+		at[0].unlock(locked(t, next))
+	})
+	t.Run("NoLease", func(t *testing.T) {
+		key := locked(t, at[1].beginLock("none", 0))
+		kv := must[*clientv3.GetResponse](t)(at[0].kv.Get(t.Context(), string(key))).Kvs
+		if len(kv) != 1 || kv[0].Lease == 0 {
+			t.Errorf("a lock without a lease is held by %v", kv)
+		}
+		at[0].unlock(key)
+		if _, err := at[2].beginLock("none", 4711).result(); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCLeaseNotFound) {
+			t.Errorf("a lock with a lease that does not exist: %v", err)
+		}
+	})
+}
+
+func (s services) beginCampaign(name, value string, lease clientv3.LeaseID) *attempt[*v3electionpb.CampaignResponse] {
+	return begin(s.t, fmt.Sprintf("campaign of %s in %s", value, name), func(ctx context.Context) (*v3electionpb.CampaignResponse, error) {
+		return s.election.Campaign(ctx, &v3electionpb.CampaignRequest{Name: []byte(name), Lease: int64(lease), Value: []byte(value)})
+	})
+}
+
+func (s services) resign(leader *v3electionpb.LeaderKey) {
+	s.t.Helper()
+	must[*v3electionpb.ResignResponse](s.t)(s.election.Resign(s.t.Context(), &v3electionpb.ResignRequest{Leader: leader}))
+}
+
+func (s services) proclaim(leader *v3electionpb.LeaderKey, value string) error {
+	_, err := s.election.Proclaim(s.t.Context(), &v3electionpb.ProclaimRequest{Leader: leader, Value: []byte(value)})
+	return err
+}
+
+// elected waits until the campaign is won.
+func elected(t testing.TB, a *attempt[*v3electionpb.CampaignResponse]) *v3electionpb.LeaderKey {
+	t.Helper()
+	return must[*v3electionpb.CampaignResponse](t)(a.result()).Leader
+}
+
+// TestElectionService: campaigns through every member, with an observer at each who sees the leaders in the order of their election.
+func TestElectionService(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3)
+	at := [3]services{servicesOf(t, c.members[0]), servicesOf(t, c.members[1]), servicesOf(t, c.members[2])}
+	name := []byte("office")
+	said := func(err error, want string) {
+		t.Helper()
+		if s := status.Convert(err); s.Message() != want || s.Code() != codes.Unknown {
+			t.Errorf("the error is %v, want %q", err, want)
+		}
+	}
+	_, err := at[0].election.Leader(t.Context(), &v3electionpb.LeaderRequest{Name: name})
+	said(err, "election: no leader")
+	said(at[0].proclaim(nil, "x"), `"leader" field must be provided`)
+
+	observers := map[string]<-chan string{}
+	for i, s := range at {
+		observers[c.members[i].name] = observe(t, s, name)
+	}
+	see := func(value string) {
+		t.Helper()
+		for at, seen := range observers {
+			select {
+			case got := <-seen:
+				if got != value {
+					t.Errorf("the observer at %s saw %q, want %q", at, got, value)
+				}
+			case <-time.After(answerPatience):
+				t.Fatalf("the observer at %s does not see %q", at, value)
+			}
+		}
+	}
+	leases := [3]clientv3.LeaseID{grant(t, at[0].kv, 600), grant(t, at[0].kv, 600), grant(t, at[0].kv, 600)}
+	first := elected(t, at[0].beginCampaign("office", "a", leases[0]))
+	if want := fmt.Sprintf("office/%x", leases[0]); string(first.Key) != want || first.Lease != int64(leases[0]) || string(first.Name) != "office" {
+		t.Errorf("the leader's key is %v, want %q", first, want)
+	}
+	see("a")
+	second := at[1].beginCampaign("office", "b", leases[1])
+	at[0].queued("office", 2)
+	third := at[2].beginCampaign("office", "c", leases[2])
+	at[0].queued("office", 3)
+	second.waits()
+	for i, s := range at {
+		eventually(t, "all know the leader", func() error {
+			answer, err := s.election.Leader(t.Context(), &v3electionpb.LeaderRequest{Name: name})
+			if err == nil && (string(answer.Kv.Value) != "a" || answer.Kv.CreateRevision != first.Rev) {
+				err = fmt.Errorf("%s says %v", c.members[i].name, answer.Kv)
+			}
+			return err
+		})
+	}
+	if err := at[2].proclaim(first, "a2"); err != nil {
+		t.Error(err)
+	}
+	see("a2")
+
+	// The second's lease ends while it waits: it is never elected.
+	must[*clientv3.LeaseRevokeResponse](t)(at[0].kv.Revoke(t.Context(), leases[1]))
+	at[0].queued("office", 2)
+	third.waits()
+	at[1].resign(first)
+	won := elected(t, third)
+	see("c")
+	if leader, err := second.result(); err == nil {
+		if err := at[1].proclaim(leader.Leader, "b2"); err == nil { // etcd tells it so only here
+			t.Errorf("who has no lease any more proclaimed as %v", leader)
+		}
+		if !stockEtcd {
+			t.Errorf("who has no lease any more was elected: %v", leader)
+		}
+	}
+	said(at[0].proclaim(first, "a3"), "election: not leader")
+	at[0].resign(first) // no longer leader: nothing happens
+
+	// The leader's lease ends: the next is elected.
+	fourth := at[0].beginCampaign("office", "d", leases[0])
+	at[0].queued("office", 2)
+	fourth.waits()
+	must[*clientv3.LeaseRevokeResponse](t)(at[0].kv.Revoke(t.Context(), leases[2]))
+	last := elected(t, fourth)
+	see("d")
+	said(at[0].proclaim(won, "c2"), "election: not leader")
+	at[2].resign(last)
+	at[0].queued("office", 0)
+}
+
+// observe returns the values that leaders proclaim, as one member tells them.
+func observe(t testing.TB, s services, name []byte) <-chan string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	stream, err := s.election.Observe(ctx, &v3electionpb.LeaderRequest{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 100)
+	go func() {
+		for {
+			r, err := stream.Recv()
+			if err != nil {
+				if ctx.Err() == nil && !errors.Is(err, io.EOF) {
+					t.Errorf("the observation ended: %v", err)
+				}
+				return
+			}
+			seen <- string(r.Kv.Value)
+		}
+	}()
+	return seen
+}

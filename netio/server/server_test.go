@@ -101,14 +101,15 @@ func reserve(t *testing.T) url.URL {
 	return url.URL{Scheme: "http", Host: l.Addr().String()}
 }
 
-func TestServer_ThreeMembers(t *testing.T) {
+// startThree starts a cluster of three members and waits until all serve.
+func startThree(t *testing.T) (servers []*Server) {
+	t.Helper()
 	var peers []url.URL
 	var members []string
 	for i := range 3 {
 		peers = append(peers, reserve(t))
 		members = append(members, fmt.Sprintf("m%d=%s", i, peers[i].String()))
 	}
-	var servers []*Server
 	for i := range 3 {
 		c := loopback(t)
 		c.Name = fmt.Sprintf("m%d", i)
@@ -130,6 +131,11 @@ func TestServer_ThreeMembers(t *testing.T) {
 			t.Fatalf("member %d does not get ready", i)
 		}
 	}
+	return servers
+}
+
+func TestServer_ThreeMembers(t *testing.T) {
+	servers := startThree(t)
 	for i, s := range servers {
 		if _, err := dial(t, s).Put(bounded(t), fmt.Sprint("k", i), "v"); err != nil {
 			t.Errorf("put at member %d: %v", i, err)

@@ -57,18 +57,20 @@ func (p *progress) observe(topics []*topic) {
 	}
 }
 
-// advanceForProgress has every live cohort look as far as the head. A resting one has seen what the hub has, so for that it is the little
-// that was published but not yet marked.
+// advanceForProgress has every resting cohort look as far as the head; those that are queued do so when they have done what they are
+// queued for.
 func (s *Stream) advanceForProgress(head int64) {
-	if !s.progress.pending() {
-		return
-	}
 	for _, t := range s.topics {
 		for _, c := range t.live {
-			s.extend(c, t.seenTo+1, head)
+			if c != nil && !c.queued {
+				s.advance(c, head)
+			}
 		}
 	}
 }
+
+// advance has a resting cohort look at what the hub had not seen when this step began: the little that was published but not yet marked.
+func (s *Stream) advance(c *cohort, head int64) { s.extend(c, c.topic.seenTo+1, head) }
 
 // tellProgress says what has become true by the end of a step. A step that leaves no cohort waiting leaves no progress untold either.
 func (s *Stream) tellProgress(out []Response, head int64) []Response {

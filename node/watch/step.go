@@ -18,7 +18,9 @@ func (s *Stream) Step() (out []Response, more bool) {
 	}
 	v := s.port.AcquireView()
 	defer v.Release()
-	s.advanceForProgress(v.Revision())
+	if s.progress.pending() {
+		s.advanceForProgress(v.Revision())
+	}
 	for budget := s.options.ChunkBytes; budget > 0; {
 		c := s.pick()
 		if c == nil {
@@ -111,16 +113,18 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 		s.behind.push(c)
 	case !c.live:
 		s.arrive(c)
+	case s.progress.pending():
+		s.advance(c, head)
 	}
 	return out, cost
 }
 
-// overtaken cancels those watchers of a cohort that have yet to be told of revisions which are compacted. The others begin later.
+// overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The others begin later.
 func (s *Stream) overtaken(c *cohort, v *statemachine.View, out []Response) []Response {
 	compacted := v.CompactRevision()
 	for i := 0; i < len(c.watchers); {
 		w := c.watchers[i]
-		if max(w.next, c.next) >= compacted {
+		if from := max(w.next, c.next); from >= compacted || from > c.until {
 			i++
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,7 +103,21 @@ func reserve(t *testing.T) url.URL {
 }
 
 // startThree starts a cluster of three members and waits until all serve.
-func startThree(t *testing.T) (servers []*Server) {
+func startThree(t *testing.T) []*Server {
+	t.Helper()
+	for attempt := 0; ; attempt++ {
+		servers, err := tryThree(t)
+		if err == nil {
+			return servers
+		}
+		// Somebody else took a port between its reservation and its use.
+		if attempt == 5 || !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func tryThree(t *testing.T) (servers []*Server, err error) {
 	t.Helper()
 	var peers []url.URL
 	var members []string
@@ -115,11 +130,12 @@ func startThree(t *testing.T) (servers []*Server) {
 		c.Name = fmt.Sprintf("m%d", i)
 		c.ListenPeerURLs, c.AdvertisePeerURLs = peers[i:i+1], peers[i:i+1]
 		c.InitialCluster = strings.Join(members, ",")
-		client := reserve(t)
-		c.ListenClientURLs, c.AdvertiseClientURLs = []url.URL{client}, []url.URL{client}
 		s, err := Start(c)
 		if err != nil {
-			t.Fatal(err)
+			for _, s := range servers {
+				s.Close(context.Background())
+			}
+			return nil, err
 		}
 		t.Cleanup(func() { s.Close(context.Background()) })
 		servers = append(servers, s)
@@ -131,7 +147,7 @@ func startThree(t *testing.T) (servers []*Server) {
 			t.Fatalf("member %d does not get ready", i)
 		}
 	}
-	return servers
+	return servers, nil
 }
 
 func TestServer_ThreeMembers(t *testing.T) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -17,6 +18,8 @@ type entries struct {
 	// Invariant: list[i].Index == base.index + 1 + i.
 	list  []*raftpb.Entry
 	bytes int64
+	// trimmed is how many bytes of entries list's memory still holds before its first.
+	trimmed int64
 	// snapshot says what a snapshot of the present state would be.
 	snapshot func() (*raftpb.Snapshot, error)
 }
@@ -96,7 +99,7 @@ func (s *entries) append(es []*raftpb.Entry) {
 			s.bytes -= entryBytes(e)
 		}
 		// A copy: raft may still hold slices of the replaced part.
-		s.list = append([]*raftpb.Entry(nil), s.list[:keep]...)
+		s.list, s.trimmed = append([]*raftpb.Entry(nil), s.list[:keep]...), 0
 	}
 	for _, e := range es {
 		s.bytes += entryBytes(e)
@@ -107,7 +110,7 @@ func (s *entries) append(es []*raftpb.Entry) {
 // reset forgets all entries: a snapshot at index and term stands in their place.
 func (s *entries) reset(index, term uint64) {
 	s.base.index, s.base.term = index, term
-	s.list, s.bytes = nil, 0
+	s.list, s.bytes, s.trimmed = nil, 0, 0
 }
 
 // trim forgets entries up to and including applied, all but the newest maxEntries of them and those after awaited, fewer if they pass
@@ -120,11 +123,16 @@ func (s *entries) trim(applied, awaited, maxEntries uint64, maxBytes int64) {
 			break
 		}
 		s.bytes -= entryBytes(s.list[n])
+		s.trimmed += entryBytes(s.list[n])
 	}
 	if n == 0 {
 		return
 	}
 	s.base.index, s.base.term = s.list[n-1].GetIndex(), s.list[n-1].GetTerm()
-	clear(s.list[:n])
 	s.list = s.list[n:]
+	// The memory of the others goes with a copy of the rest now and then. It is not cleared: messages of raft that are still to be dealt
+	// with in this turn share it.
+	if s.trimmed >= s.bytes {
+		s.list, s.trimmed = slices.Clone(s.list), 0
+	}
 }

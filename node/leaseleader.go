@@ -77,7 +77,8 @@ func (m *Member) maybeLoadLeases() {
 		return
 	}
 	m.leases.lessor = lessor.New(lessor.Options{CheckpointInterval: m.config.LeaseCheckpointInterval, Retry: m.electionTimeout()})
-	m.leases.lessor.Load(m.now(), m.electionTimeout(), m.machine.Published().Leases)
+	view := m.machine.Published()
+	m.leases.lessor.Load(m.now(), m.electionTimeout(), view.LeaseCount(), view.Leases)
 	m.wanted = m.wanted || len(m.leases.queue) > 0
 }
 

@@ -96,6 +96,9 @@ func decodeLeaseAnswer(b []byte) (leaseReply, error) {
 	}
 	r.times = make([]LeaseTTL, len(b)/leaseTimeBytes)
 	for i := range r.times {
+		if b[0] > 1 {
+			return leaseReply{}, errLeaseItems
+		}
 		r.times[i] = LeaseTTL{
 			Found:     b[0] == 1,
 			Granted:   int64(binary.LittleEndian.Uint64(b[1:])),

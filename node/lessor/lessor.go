@@ -59,10 +59,18 @@ func New(o Options) *Lessor {
 }
 
 // Load adds all leases of the state at once: each has what is left of its TTL as far as the log knows, and extend more, which makes up for
-// the time without a leader, when nobody could renew. It costs O(n).
-func (l *Lessor) Load(now port.Instant, extend time.Duration, leases func(func(statemachine.Lease) bool)) {
+// the time without a leader, when nobody could renew. n is about how many there are. It costs O(n).
+func (l *Lessor) Load(now port.Instant, extend time.Duration, n int, leases func(func(statemachine.Lease) bool)) {
+	l.leases = make(map[int64]*lease, n)
+	l.ends.list, l.checkpoints.list = make([]*lease, 0, n), make([]*lease, 0, n)
+	var slab []lease // one allocation for many
 	leases(func(s statemachine.Lease) bool {
-		e := &lease{id: s.ID, ttl: s.TTL, noted: s.Remaining}
+		if len(slab) == 0 {
+			slab = make([]lease, min(max(n-len(l.leases), 1), slabLeases))
+		}
+		e := &slab[0]
+		slab = slab[1:]
+		e.id, e.ttl, e.noted = s.ID, s.TTL, s.Remaining
 		left := s.TTL
 		if s.Remaining > 0 {
 			left = s.Remaining
@@ -78,6 +86,9 @@ func (l *Lessor) Load(now port.Instant, extend time.Duration, leases func(func(s
 	heap.Init(&l.ends)
 	heap.Init(&l.checkpoints)
 }
+
+// slabLeases is how many leases at most share one allocation, which the last of them keeps.
+const slabLeases = 64
 
 // Add adds a lease that was granted now, of a TTL in seconds.
 func (l *Lessor) Add(now port.Instant, id, ttl int64) {
@@ -175,7 +186,7 @@ func (l *Lessor) Expired(now port.Instant, limit int, busy func(id int64) bool) 
 		if e.ends.at > now {
 			break
 		}
-		if e.deadline > now {
+		if !e.ending && e.ends.at != e.deadline { // renewed
 			l.ends.put(e, e.deadline)
 			continue
 		}
@@ -205,7 +216,7 @@ func (l *Lessor) Checkpoints(now port.Instant, limit int) (due []Checkpoint) {
 		if e.checkpoint.at > now {
 			break
 		}
-		if e.checkpointAt > now {
+		if e.checkpoint.at != e.checkpointAt { // renewed
 			l.checkpoints.put(e, e.checkpointAt)
 			continue
 		}

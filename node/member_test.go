@@ -1,0 +1,139 @@
+package node
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/detcd/detcd/node/watch"
+)
+
+// Watchers on a member that receives a snapshot hear of the events that it brings, and of nothing when nothing is new.
+func TestMember_TellsItsHubOfNewViews(t *testing.T) {
+	c := newCluster(t, 3, func(c *Config) { c.CatchUpEntries, c.CatchUpBytes = 2, 1 })
+	l := c.elect(1)
+	l.apply(put("a", 0))
+	f := c.seat(3)
+	c.run(time.Second)
+	woken := 0
+	i := watch.NewInterest([]byte("a"), nil, func() { woken++ })
+	f.turn(func() { f.member.Watch().Attach(i, f.member.served.Load().view.Revision()+1) })
+	c.run(time.Second)
+	if _, marked := i.Take(); marked || woken > 0 {
+		t.Fatalf("nothing is new, but marked: %v, woken %d times", marked, woken)
+	}
+	l.apply(put("a", 0))
+	c.run(time.Second)
+	if from, marked := i.Take(); from != 3 || !marked || woken != 1 {
+		t.Fatalf("an event at revision 3: from %d, marked %v, woken %d times", from, marked, woken)
+	}
+	f.cut = true
+	for range 20 {
+		l.apply(put("b", 0))
+		l.apply(put("a", 0))
+	}
+	installed := f.member.snapshots.lastIndex
+	f.cut = false
+	c.until("the member has caught up", func() bool { return f.member.machine.Revision() == l.member.machine.Revision() })
+	if f.member.snapshots.lastIndex == installed {
+		t.Fatal("it caught up without a snapshot")
+	}
+	if from, marked := i.Take(); from < 4 || from > 5 || !marked || woken != 2 {
+		t.Errorf("after the snapshot: from %d, marked %v, woken %d times", from, marked, woken)
+	}
+	c.run(time.Second)
+	if _, marked := i.Take(); marked || woken != 2 {
+		t.Errorf("nothing is new, but marked: %v, woken %d times", marked, woken)
+	}
+}
+
+// What an answer leads to is begun at once, not with the next tick.
+func TestMember_RequestsMadeInAnswersNeedNoTick(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	l := c.elect(1)
+	c.run(time.Second)
+	start, steps := c.now, 0
+	var next func(Applied, error)
+	next = func(_ Applied, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if steps++; steps < 20 {
+			l.member.Propose(put("a", 0), next)
+		}
+	}
+	l.turn(func() { l.member.Propose(put("a", 0), next) })
+	c.until("twenty in a row are applied", func() bool { return steps == 20 })
+	if d := c.since(start); d > tick {
+		t.Errorf("it took %v", d)
+	}
+}
+
+func TestMember_EndsWhenItIsRemoved(t *testing.T) {
+	for _, id := range []uint64{1, 3} {
+		c := newCluster(t, 3, nil)
+		l := c.elect(1)
+		l.turn(func() {
+			kind := raftpb.ConfChangeRemoveNode
+			if err := l.member.raft.ProposeConfChange(&raftpb.ConfChange{Type: &kind, NodeId: &id}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		gone := c.seats[id-1]
+		c.until("the removed member ends", func() bool { return gone.failed != nil })
+		if !errors.Is(gone.failed, ErrRemoved) {
+			t.Fatalf("member %d failed with %v", id, gone.failed)
+		}
+		if o := gone.propose(put("a", 0)); !errors.Is(o.err, ErrStopped) {
+			t.Errorf("a removed member answers %v", o.err)
+		}
+		for _, s := range c.seats {
+			if s != gone && s.failed != nil {
+				t.Errorf("member %d failed with %v", s.id, s.failed)
+			}
+		}
+		c.run(5 * time.Second)
+		c.seat(2).apply(put("a", 0))
+		// Started again, it ends again.
+		gone.failed = nil
+		gone.kill()
+		gone.open()
+		c.run(time.Minute)
+		if !errors.Is(gone.failed, ErrRemoved) {
+			t.Errorf("started again, member %d failed with %v", id, gone.failed)
+		}
+	}
+}
+
+// Requests that may be forwarded survive a change of leader; they are applied once.
+func TestMember_ProposalsOutliveALeader(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	old := c.elect(1)
+	old.cut = true
+	fromOld := old.propose(put("a", 0))
+	fromOther := c.seat(2).propose(put("b", 0))
+	c.until("the follower's is applied", fromOther.come)
+	old.cut = false
+	c.until("the old leader's is applied", fromOld.come)
+	if fromOld.err != nil || fromOther.err != nil {
+		t.Fatal(fromOld.err, fromOther.err)
+	}
+	c.run(5 * time.Second)
+	for _, s := range c.seats {
+		r, err := s.member.served.Load().view.Range(&pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("c")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range r.Response().GetKvs() {
+			if kv.GetVersion() != 1 {
+				t.Errorf("member %d: %s was put %d times", s.id, kv.GetKey(), kv.GetVersion())
+			}
+		}
+		if r.Count != 2 {
+			t.Errorf("member %d has %d keys", s.id, r.Count)
+		}
+	}
+}

@@ -132,18 +132,21 @@ func revoked(acts ...Act) func(*leaseCase) {
 func TestCheckpointsBoundALease(t *testing.T) {
 	for _, c := range []struct {
 		name       string
+		gone       int64 // tenths, as the rest: the first leader
 		checkpoint int64 // seconds
-		ended      int64 // tenths
+		ended      int64
 		want       string
 	}{
-		{"what is left", 10, 860, ""},
-		{"more than what is left", 10, 880, "every lease ends"},
-		{"all of it, without checkpoints", 0, 1140, ""},
-		{"more than all of it", 0, 1160, "every lease ends"},
-		{"all of it, as none was due", 40, 1140, ""},
+		{"what is left", 400, 10, 860, ""},
+		{"more than what is left", 400, 10, 880, "every lease ends"},
+		{"all of it, without checkpoints", 400, 0, 1140, ""},
+		{"more than all of it", 400, 0, 1160, "every lease ends"},
+		{"all of it, as none was due", 400, 40, 1140, ""},
+		{"all of it, as one came too late", 150, 10, 1140, ""},
+		{"less, as one came in time", 155, 10, 1140, "every lease ends"},
 	} {
 		l := &leaseCase{ttl: 60, ended: c.ended, record: &LeaseRecord{ID: 7, TTL: 60, Grant: act(Answered, 35, 45), Index: 40},
-			bounds: LeaseBounds{Drift: 30_000, Tenures: []Tenure{{0, 400 * tenth}, {500 * tenth, 3000 * tenth}}, Checkpoint: c.checkpoint * second,
+			bounds: LeaseBounds{Drift: 30_000, Tenures: []Tenure{{0, c.gone * tenth}, {500 * tenth, 3000 * tenth}}, Checkpoint: c.checkpoint * second,
 				Promotion: 2 * second, Slack: second, Now: 3000 * tenth}}
 		t.Run(c.name, func(t *testing.T) { verdict(t, l.check(), c.want) })
 	}

@@ -171,6 +171,16 @@ func TestServedWritesAreAddedOnce(t *testing.T) {
 	}
 }
 
+// What ends a lease may have been its time, though a client wanted it to end, too.
+func TestEndsOfLeasesAreAlwaysAdded(t *testing.T) {
+	revoke := &pb.LeaseRevokeRequest{ID: 7}
+	log := logged(&pb.LeaseGrantRequest{ID: 7, TTL: 5}, revoke)
+	got := NewTruth(log, each).WithServed(History{{Call: 10, Return: Never, Request: revoke}})
+	if len(got) != 2 || got[1].Index != 5 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestTheWitnessKnowsWhatMembersAdd(t *testing.T) {
 	grant := func(id, ttl int64) *pb.LeaseGrantRequest { return &pb.LeaseGrantRequest{ID: id, TTL: ttl} }
 	answered := func(index uint64, r *pb.LeaseGrantRequest, id, ttl int64) Operation {

@@ -145,6 +145,7 @@ func New(c Config, b Backend) (*Door, error) {
 	d.checks, d.checkTotal = newCheckMetrics()
 	d.grpc = d.newGRPC()
 	d.methods.add(d.grpc)
+	d.traffic.init()
 	d.register(c.Registry)
 	main, err := d.newHTTP()
 	if err != nil {

@@ -18,7 +18,11 @@ type leaseService struct {
 
 // LeaseGrant makes a lease.
 func (l *leaseService) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
-	return do(ctx, l.door, &call.LeaseGrant, r)
+	resp, err := do(ctx, l.door, &call.LeaseGrant, r)
+	if err == nil {
+		l.door.traffic.leaseTTL.Observe(float64(resp.GetTTL()))
+	}
+	return resp, err
 }
 
 // LeaseRevoke ends a lease, and its keys with it.

@@ -123,6 +123,18 @@ type traffic struct {
 	// events counts once for each watcher that was sent one.
 	events     atomic.Uint64
 	operations operations
+	// leaseTTL is of the leases granted to clients of this member, in seconds; the others are how long hashes took.
+	leaseTTL, hash, hashKV prometheus.Histogram
+}
+
+// init makes the histograms; the bounds are etcd's.
+func (t *traffic) init() {
+	histogram := func(name, help string, start float64, count int) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(start, 2, count)})
+	}
+	t.leaseTTL = histogram("etcd_debugging_lease_ttl_total", "Bucketed histogram of lease TTLs.", 1, 24)
+	t.hash = histogram("etcd_mvcc_hash_duration_seconds", "The latency distribution of storage hash operation.", .01, 15)
+	t.hashKV = histogram("etcd_mvcc_hash_rev_duration_seconds", "The latency distribution of storage hash by revision operation.", .01, 15)
 }
 
 // register adds what the doors measure to r.
@@ -130,6 +142,7 @@ func (d *Door) register(r *prometheus.Registry) {
 	r.MustRegister(d.methods)
 	t := &d.traffic
 	r.MustRegister(
+		t.leaseTTL, t.hash, t.hashKV,
 		counter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.", &t.events),
 		counter("etcd_mvcc_range_total", "Total number of ranges seen by this member.", &t.operations.ranges),
 		counter("etcd_mvcc_put_total", "Total number of puts seen by this member.", &t.operations.puts),

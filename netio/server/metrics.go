@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,7 @@ func (s *Server) newRegistry(t *timings) *prometheus.Registry {
 	r.MustRegister(newMemberMetrics(s)...)
 	r.MustRegister(
 		constant("etcd_server_version", "Which version is running. 1 for 'server_version' label with current version.", "server_version", call.Version),
+		constant("etcd_server_go_version", "Which Go version server is running with. 1 for 'server_go_version' label with current version.", "server_go_version", runtime.Version()),
 		constant("etcd_server_id", "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.", "server_id", id(s.watcher.self)),
 		&clusterVersion{s},
 	)

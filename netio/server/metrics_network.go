@@ -15,12 +15,13 @@ var (
 	peerSentDesc     = prometheus.NewDesc("etcd_network_peer_sent_bytes_total", "The total number of bytes sent to peers.", []string{"To"}, nil)
 	peerReceivedDesc = prometheus.NewDesc("etcd_network_peer_received_bytes_total", "The total number of bytes received from peers.", []string{"From"}, nil)
 	peerFailuresDesc = prometheus.NewDesc("etcd_network_peer_sent_failures_total", "The total number of send failures from peers.", []string{"To"}, nil)
+	knownPeersDesc   = prometheus.NewDesc("etcd_network_known_peers", "The current number of known peers.", []string{"Local", "Remote"}, nil)
 	activePeersDesc  = prometheus.NewDesc("etcd_network_active_peers", "The current number of active peer connections.", []string{"Local", "Remote"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (*networkMetrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{peerSentDesc, peerReceivedDesc, peerFailuresDesc, activePeersDesc} {
+	for _, d := range []*prometheus.Desc{peerSentDesc, peerReceivedDesc, peerFailuresDesc, knownPeersDesc, activePeersDesc} {
 		c <- d
 	}
 }
@@ -36,6 +37,7 @@ func (m *networkMetrics) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.MustNewConstMetric(peerSentDesc, prometheus.CounterValue, float64(p.SentBytes), peer)
 		c <- prometheus.MustNewConstMetric(peerReceivedDesc, prometheus.CounterValue, float64(p.ReceivedBytes), peer)
 		c <- prometheus.MustNewConstMetric(peerFailuresDesc, prometheus.CounterValue, float64(p.DroppedMessages), peer)
+		c <- prometheus.MustNewConstMetric(knownPeersDesc, prometheus.GaugeValue, 1, self, peer)
 		c <- prometheus.MustNewConstMetric(activePeersDesc, prometheus.GaugeValue, active, self, peer)
 	}
 }

@@ -222,12 +222,16 @@ func TestServer_Metrics(t *testing.T) {
 	for events := 0; events < 3; { // two puts, and the end of the lease
 		events += len((<-w).Events)
 	}
+	if _, err := c.HashKV(ctx, c.Endpoints()[0], 0); err != nil {
+		t.Fatal(err)
+	}
 	peer := id(servers[1].watcher.self)
 	lines := []string{
 		"etcd_debugging_mvcc_watcher_total 1", "etcd_debugging_mvcc_watch_stream_total 1", "etcd_debugging_mvcc_events_total 3",
 		"etcd_debugging_mvcc_slow_watcher_total 0", "etcd_debugging_mvcc_pending_events_total 0",
 		"etcd_mvcc_put_total 2", "etcd_mvcc_range_total 1", "etcd_mvcc_txn_total 1", "etcd_mvcc_delete_total 0",
-		"etcd_debugging_lease_granted_total 1", "etcd_debugging_lease_revoked_total 1",
+		"etcd_mvcc_hash_rev_duration_seconds_count 1", "etcd_mvcc_hash_duration_seconds_count 0",
+		"etcd_debugging_lease_ttl_total_sum 1", "etcd_debugging_lease_granted_total 1", "etcd_debugging_lease_revoked_total 1",
 		"etcd_server_proposals_failed_total 0", "etcd_server_slow_read_indexes_total 0",
 		`etcd_network_active_peers{Local="` + id(servers[0].watcher.self) + `",Remote="` + peer + `"} 1`,
 	}

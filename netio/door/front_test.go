@@ -35,9 +35,7 @@ type services struct {
 
 	mu       sync.Mutex
 	metadata metadata.MD
-	// watching is one entry per watch stream that began, until it ended.
-	watching sync.WaitGroup
-	ended    chan struct{}
+	ended    chan struct{} // one entry for each watch stream that has
 }
 
 // Watch answers each request for a watcher with "created" and what the key says; it ends only with its client.
@@ -183,7 +181,9 @@ func (c *connection) post(path string, body string, header ...string) {
 		if strings.HasPrefix(h, "Transfer-Encoding") {
 			length = ""
 		}
-		length += h + "\r\n"
+		if h != "" {
+			length += h + "\r\n"
+		}
 	}
 	c.send("POST " + path + " HTTP/1.1\r\nHost: x\r\n" + length + "\r\n" + body)
 }

@@ -65,38 +65,19 @@ func token(r *http.Request) metadata.MD {
 	return metadata.Pairs(rpctypes.TokenFieldNameGRPC, t)
 }
 
-// route is what the HTTP half must know of a path of the gateway.
-type route uint8
-
-const (
-	// unary is one message for one.
-	unary route = iota
-	// serverStream is many messages for one.
-	serverStream
-	// bothStream is many messages for many.
-	bothStream
-)
-
-// routes are the paths whose answer, at least, is a stream.
-var routes = map[string]route{
-	"/v3/watch":                bothStream,
-	"/v3/lease/keepalive":      bothStream,
-	"/v3/election/observe":     serverStream,
-	"/v3/maintenance/snapshot": serverStream,
-}
-
 // bounded lets no client hold the member up: see requestBody.
 func (d *Door) bounded(next http.Handler) http.Handler {
 	limit := jsonFactor * int64(d.config.Limits.MaxRequestBytes+requestOverhead)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, body := newRequestBody(w, r, limit)
 		defer body.cancel()
-		body.endless = routes[r.URL.Path] == bothStream
-		if body.endless {
-			// Else nothing is answered before the request has ended. A websocket has no such order.
-			_ = body.control.EnableFullDuplex()
-			defer body.abandon()
+		if !endless[r.URL.Path] {
+			next.ServeHTTP(w, r)
+			return
 		}
-		next.ServeHTTP(w, r)
+		body.endless = true
+		answer := newDuplexAnswer(w, body)
+		next.ServeHTTP(answer, r)
+		answer.end()
 	})
 }

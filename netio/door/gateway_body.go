@@ -39,6 +39,7 @@ type bodyKey struct{}
 // newRequestBody bounds the body of r, whose answer goes to w. The request returned ends with its context, at the latest with cancel.
 func newRequestBody(w http.ResponseWriter, r *http.Request, limit int64) (request *http.Request, b *requestBody) {
 	b = &requestBody{body: r.Body, control: http.NewResponseController(w), limit: limit, left: limit}
+	b.ended.Store(r.Body == http.NoBody)
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), bodyKey{}, b))
 	b.cancel = cancel
 	request = r.WithContext(ctx)
@@ -68,7 +69,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, b.tooLarge()
 	}
 	if !b.endless {
-		// A websocket has no deadlines here: it is not waited for but by its own client.
+		// This fails for a websocket, which nobody waits for.
 		_ = b.control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
 	n, err := b.body.Read(p)
@@ -100,10 +101,3 @@ func (b *requestBody) Close() error { return b.body.Close() }
 
 // next begins a message.
 func (b *requestBody) next() { b.left = b.limit }
-
-// abandon stops reading: the answer has ended, so what the client may still send is of no use, and neither is the connection.
-func (b *requestBody) abandon() {
-	if b.body != http.NoBody && !b.ended.Load() {
-		_ = b.control.SetReadDeadline(time.Unix(1, 0))
-	}
-}

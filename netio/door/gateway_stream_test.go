@@ -2,6 +2,7 @@ package door
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -91,6 +92,35 @@ func TestGateway_StreamsThatFail(t *testing.T) {
 		text = strings.ReplaceAll(text, "\u00a0", " ")
 		if got := fmt.Sprintf("%d %s", resp.StatusCode, text); got != c.want {
 			t.Errorf("%s %s:\n got %s\nwant %s", c.path, c.body, got, c.want)
+		}
+	}
+}
+
+func TestGateway_AnswersThatEndBeforeTheirRequest(t *testing.T) {
+	_, address, _ := fronted(t, nil)
+	for _, c := range []struct {
+		body, header string
+		closes       bool
+	}{
+		{`nonsense`, "", false},
+		{`nonsense` + strings.Repeat(" ", 100000), "", true},
+		{"8\r\nnonsense\r\n", "Transfer-Encoding: chunked", true}, // and no end
+	} {
+		conn := connected(t, address)
+		for range 2 {
+			conn.post("/v3/watch", c.body, c.header)
+			status, header := conn.head()
+			if status != "400 Bad Request" || (header["Connection"] == "close") != c.closes {
+				t.Errorf("%.20q: %s %v", c.body, status, header)
+			}
+			for conn.chunk() != "" {
+			}
+			if c.closes {
+				if b, err := conn.r.ReadByte(); err != io.EOF {
+					t.Errorf("%.20q: byte %q, error %v; want the connection's end", c.body, b, err)
+				}
+				break
+			}
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (d *Door) serveSocket(conn *websocket.Conn, r *http.Request, next http.Hand
 	go func() {
 		defer close(received)
 		defer cancel()
-		receiveFrames(conn, messages, routes[r.URL.Path] == bothStream)
+		receiveFrames(conn, messages, endless[r.URL.Path])
 	}()
 	next.ServeHTTP(&socketAnswer{conn: conn, header: http.Header{}}, socketRequest(r, body).WithContext(ctx))
 	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(socketGrace))

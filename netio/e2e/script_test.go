@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,12 +32,13 @@ import (
 //	200 application/json
 //	{"header":{...}}
 //
-// Commands: etcdctl with its arguments ('single' and "double" quotes as in a shell), GET, HEAD, POST and OPTIONS with a path and a body,
-// and "sorted" before a command whose lines come in any order. $ALL stands for the client URLs of all members; $0, $1... for one.
+// Commands: etcdctl with its arguments ('single' and "double" quotes as in a shell), GET, HEAD, POST and OPTIONS with a path and a body.
+// Before a command, "sorted" says that its lines come in any order, and "first N" that it is cut off after N lines: it goes on for ever. $ALL stands for the client URLs of all members; $0, $1... for one.
 // Lines on standard error begin with "! ", an exit code other than 0 is the last line, [exit N].
 type script struct {
 	t       *testing.T
 	cluster *cluster
+	prefix  string // what stands for /v3/ in paths
 	// variable is what differs from run to run, and what is written in its place.
 	variable *strings.Replacer
 	patterns []pattern
@@ -51,6 +54,11 @@ var (
 	always = []pattern{
 		{regexp.MustCompile(`took = [0-9.]+[a-zµ]+`), "took = TIME"},
 		{regexp.MustCompile(`"took":"[0-9.]+[a-zµ]+"`), `"took":"TIME"`},
+		{regexp.MustCompile(`"ID":"\d{10,}"`), `"ID":"LEASE"`}, // chosen by the server
+		{regexp.MustCompile(`lease [0-9a-f]{10,16} `), "lease LEASE "},
+		{regexp.MustCompile(`office/[0-9a-f]{10,16}`), "office/LEASE"},             // the key of an election
+		{regexp.MustCompile(`"TTL":"\d+","grantedTTL"`), `"TTL":"N","grantedTTL"`}, // what is left of it
+		{regexp.MustCompile(`remaining\(\d+s\)`), "remaining(Ns)"},
 		{regexp.MustCompile(`"(raftIndex|raftAppliedIndex|dbSize|dbSizeInUse|raftUsedBytes)":("?)\d+("?)`), `"$1":${2}N$3`},
 		// endpoint status, simple form: sizes and raft indexes
 		{regexp.MustCompile(`, \d[\d.]* [kMG]?B, \d[\d.]* [kMG]?B, -?\d+%, (.*), \d+, \d+, `), ", N, N, N, $1, N, N, "},
@@ -69,12 +77,18 @@ var (
 // runScript runs testdata/name and compares the answers, or writes them anew.
 func runScript(t *testing.T, c *cluster, name string) {
 	t.Helper()
+	runScriptAt(t, c, name, "/v3/")
+}
+
+// runScriptAt sends requests for paths under /v3/ to paths under prefix.
+func runScriptAt(t *testing.T, c *cluster, name, prefix string) {
+	t.Helper()
 	path := filepath.Join("testdata", name)
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{t: t, cluster: c, patterns: always}
+	s := &script{t: t, cluster: c, prefix: prefix, patterns: always}
 	if len(c.members) > 1 {
 		s.patterns = severalMembers
 	}
@@ -162,13 +176,24 @@ func (s *script) run(command, stdin string) string {
 	}
 	command = strings.ReplaceAll(command, "$ALL", strings.Join(endpoints(s.cluster.members), ","))
 	verb, rest, _ := strings.Cut(command, " ")
+	lines := 0 // all
+	if verb == "first" {
+		if _, err := fmt.Sscan(rest, &lines); err != nil {
+			s.t.Fatalf("%q: %v", command, err)
+		}
+		_, rest, _ = strings.Cut(rest, " ")
+		verb, rest, _ = strings.Cut(rest, " ")
+	}
 	var answer string
 	switch verb {
 	case "etcdctl":
-		answer = s.etcdctl(rest, stdin)
+		answer = s.etcdctl(rest, stdin, lines)
 	case "GET", "HEAD", "POST", "OPTIONS":
 		path, body, _ := strings.Cut(rest, " ")
-		answer = s.http(verb, path, body)
+		if under, ok := strings.CutPrefix(path, "/v3/"); ok {
+			path = s.prefix + under
+		}
+		answer = s.http(verb, path, body, lines)
 	default:
 		s.t.Fatalf("unknown command %q", command)
 	}
@@ -181,14 +206,30 @@ func (s *script) run(command, stdin string) string {
 	return answer
 }
 
-func (s *script) etcdctl(arguments, stdin string) string {
+// etcdctl runs a command to its end, or until it has written the first lines if lines is not 0.
+func (s *script) etcdctl(arguments, stdin string, lines int) string {
 	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), etcdctlBinary, splitWords(s.t, arguments)...)
+	ctx, cancel := context.WithTimeout(s.t.Context(), answerPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, etcdctlBinary, splitWords(s.t, arguments)...)
 	cmd.Env = os.Environ()
 	if !strings.Contains(arguments, "--endpoints") {
 		cmd.Env = append(cmd.Env, "ETCDCTL_ENDPOINTS="+s.cluster.members[0].client)
 	}
 	cmd.Stdin = strings.NewReader(stdin)
+	if lines > 0 {
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		answer := firstLines(out, lines)
+		cancel()
+		_ = cmd.Wait() // killed
+		return answer
+	}
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()
@@ -205,8 +246,21 @@ func (s *script) etcdctl(arguments, stdin string) string {
 	return answer
 }
 
+// firstLines reads n lines, or says that there are no more for now.
+func firstLines(r io.Reader, n int) (text string) {
+	lines := bufio.NewReader(r)
+	for range n {
+		line, err := lines.ReadString('\n')
+		text += line
+		if err != nil {
+			return endLine(text) + "and then: " + err.Error() + "\n"
+		}
+	}
+	return text
+}
+
 // http sends a request as curl does (its content type for -d included) to the first member.
-func (s *script) http(method, path, body string) string {
+func (s *script) http(method, path, body string, lines int) string {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.cluster.members[0].client+path, strings.NewReader(body))
 	if err != nil {
@@ -221,12 +275,18 @@ func (s *script) http(method, path, body string) string {
 		return "no answer: " + err.Error() + "\n"
 	}
 	defer answer.Body.Close()
+	head := strings.TrimSpace(fmt.Sprintf("%d %s", answer.StatusCode, answer.Header.Get("Content-Type"))) + "\n"
+	if lines > 0 {
+		for line := range strings.Lines(firstLines(answer.Body, lines)) {
+			head += endLine(s.json(answer.StatusCode, []byte(line)))
+		}
+		return head
+	}
 	data, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return "half an answer: " + err.Error() + "\n"
 	}
-	head := fmt.Sprintf("%d %s", answer.StatusCode, answer.Header.Get("Content-Type"))
-	return strings.TrimSpace(head) + "\n" + endLine(s.json(answer.StatusCode, data))
+	return head + endLine(s.json(answer.StatusCode, data))
 }
 
 // json takes out of a JSON body what the library that wrote it changes from build to build: the spaces. Of an error it leaves what etcd 3.7
@@ -337,3 +397,19 @@ func TestEtcdctl_OneMember(t *testing.T) { runScript(t, startCluster(t, 1), "etc
 func TestEtcdctl_ThreeMembers(t *testing.T) { runScript(t, startCluster(t, 3), "etcdctl-three.txt") }
 
 func TestHTTP_JSON(t *testing.T) { runScript(t, startCluster(t, 1), "http.txt") }
+
+func TestHTTP_WatchLeaseLockElection(t *testing.T) {
+	t.Parallel()
+	runScript(t, startCluster(t, 1), "http-more.txt")
+	if stockEtcd {
+		return // it has dropped one of the old paths
+	}
+	for _, prefix := range []string{"/v3beta/", "/v3alpha/"} {
+		t.Run(prefix, func(t *testing.T) { runScriptAt(t, startCluster(t, 1), "http-more.txt", prefix) })
+	}
+}
+
+func TestEtcdctl_WatchLeaseLock(t *testing.T) {
+	t.Parallel()
+	runScript(t, startCluster(t, 1), "etcdctl-more.txt")
+}

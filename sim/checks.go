@@ -1,11 +1,14 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability"
 	"github.com/detcd/detcd/statemachine"
@@ -23,6 +26,11 @@ type checks struct {
 	applied map[batchName]bool   // looked up, never ranged
 	newest  map[uint64]uint64    // a proposer's newest incarnation in the log; looked up, never ranged
 	reached map[*resident]uint64 // what each life has applied up to; looked up, never ranged
+	// first says when the first member applied each entry, from index 1 on, and tenures when entries were being committed, and in which
+	// terms.
+	first   []linearizability.Moment
+	tenures []linearizability.Tenure
+	term    uint64 // of the last tenure
 	picture func(io.Writer) error
 }
 
@@ -40,6 +48,8 @@ func (c *checks) committed(r *resident, index, term uint64, data []byte) {
 		return
 	}
 	c.next++
+	c.first = append(c.first, linearizability.Moment{Stamp: c.run.stamp(), Time: c.run.now()})
+	c.noteTenure(term)
 	b, err := statemachine.DecodeBatch(data)
 	if err != nil {
 		return // raft's own, or a change of members
@@ -75,16 +85,104 @@ func (c *checks) leads(r *resident, term uint64) {
 // porcupineWithin bounds porcupine's search in a run. What it can't decide by then is counted, and the witness has judged it anyway.
 const porcupineWithin = 2 * time.Second
 
+// tenureGap is how long nothing may be committed for a leader still to count as one that can commit.
+const tenureGap = int64(time.Second)
+
+// noteTenure takes an entry of a term that is applied for the first time for a sign that there is a leader.
+func (c *checks) noteTenure(term uint64) {
+	now := c.run.now()
+	if n := len(c.tenures); n > 0 && term == c.term && now-c.tenures[n-1].To <= tenureGap {
+		c.tenures[n-1].To = now
+		return
+	}
+	c.term = term
+	c.tenures = append(c.tenures, linearizability.Tenure{From: now, To: now})
+}
+
 // judge holds the whole history to what was promised.
 func (c *checks) judge() {
 	r := c.run
-	r.failFor(linearizability.CheckWitness(c.log, r.history))
+	r.failFor(linearizability.CheckWitnessServing(c.log, r.history, served))
 	if r.failure == nil {
 		r.failFor(linearizability.CheckRevisions(r.history))
 	}
+	truth := linearizability.NewTruth(c.log, func(index uint64) linearizability.Moment { return c.first[index-1] })
+	for _, promise := range []func() *linearizability.Violation{
+		func() *linearizability.Violation { return linearizability.CheckWatches(truth, r.watches) },
+		func() *linearizability.Violation {
+			return linearizability.CheckCaughtUp(truth, r.watches, truth.Revision())
+		},
+		func() *linearizability.Violation {
+			return linearizability.CheckLeases(truth, r.leases, c.leaseBounds())
+		},
+		func() *linearizability.Violation { return linearizability.CheckLocks(truth, r.locks, c.leaseBounds()) },
+		func() *linearizability.Violation {
+			return linearizability.CheckElections(truth, r.elections, r.observed)
+		},
+		func() *linearizability.Violation { return linearizability.CheckObserversCaughtUp(truth, r.observed) },
+	} {
+		if r.failure == nil {
+			r.failFor(promise())
+		}
+	}
 	// Also where the witness has found something: a picture helps.
-	report, v := linearizability.CheckPorcupine(linearizability.Settle(c.log, r.history), func(i int) string { return r.groups[i] }, porcupineWithin)
+	history := linearizability.Settle(c.log, truth.WithServed(r.history))
+	report, v := linearizability.CheckPorcupine(history, func(i int) string {
+		if i < len(r.groups) {
+			return r.groups[i]
+		}
+		return groupServed(history[i].Request)
+	}, porcupineWithin)
 	r.failFor(v)
 	r.counts.Judged, r.counts.Undecided = uint64(report.Judged), uint64(report.Undecided)
 	c.picture = report.Picture
+}
+
+// leaseSlack bounds what a leader that can commit takes to have the end of a lease, or a checkpoint, applied: some ticks, a pause shorter than
+// tenureGap, and a commit.
+const leaseSlack = int64(3 * time.Second)
+
+func (c *checks) leaseBounds() linearizability.LeaseBounds {
+	n := &c.run.setup.Node
+	return linearizability.LeaseBounds{Drift: driftMost, Tenures: c.tenures, Checkpoint: int64(n.LeaseCheckpointInterval),
+		Promotion: int64(n.TickInterval) * int64(n.ElectionTicks), Slack: leaseSlack, Now: c.run.now()}
+}
+
+// served says whether a request in the log may be one that a member makes on behalf of a call of the lock or election service.
+func served(r *pb.InternalRaftRequest) bool {
+	switch {
+	case r.GetLeaseRevoke() != nil: // leases end by themselves
+		return true
+	case r.GetTxn() != nil:
+		return inQueue(r.GetTxn().GetCompare())
+	case r.GetDeleteRange() != nil:
+		return isQueueKey(r.GetDeleteRange().GetKey())
+	}
+	return false
+}
+
+func inQueue(compares []*pb.Compare) bool {
+	return len(compares) == 1 && isQueueKey(compares[0].GetKey())
+}
+
+// isQueueKey says whether a key is one of the lock's or the election's queue.
+func isQueueKey(key []byte) bool {
+	return bytes.HasPrefix(key, lockName) || bytes.HasPrefix(key, electionName)
+}
+
+// groupServed is the group of the keys of a request that a member has made.
+func groupServed(m proto.Message) string {
+	key := []byte(nil)
+	switch r := m.(type) {
+	case *pb.TxnRequest:
+		key = r.GetCompare()[0].GetKey()
+	case *pb.DeleteRangeRequest:
+		key = r.GetKey()
+	default:
+		return "" // the end of a lease
+	}
+	if bytes.HasPrefix(key, lockName) {
+		return lockGroup
+	}
+	return electionGroup
 }

@@ -62,8 +62,8 @@ func (c *client) think() {
 // move makes the client talk to another member.
 func (c *client) move() { c.at = c.run.seats[c.chance.Intn(len(c.run.seats))] }
 
-// send makes a request of the client's member.
-func (c *client) send(msg proto.Message, group string) {
+// send makes a request of the client's member, and returns its place in the history.
+func (c *client) send(msg proto.Message, group string) int {
 	r := c.run
 	c.op = len(r.history)
 	op, s := c.op, c.at
@@ -79,7 +79,7 @@ func (c *client) send(msg proto.Message, group string) {
 				return
 			}
 			epoch := s.host.Epoch()
-			do(s.now.member, msg, func(a answer) {
+			do(s.now.member, r.limits, msg, func(a answer) {
 				a.epoch = epoch
 				if !lostBack {
 					r.world.After(back, world.Answer, func() { c.take(op, a) })
@@ -95,6 +95,7 @@ func (c *client) send(msg proto.Message, group string) {
 			c.over(op, false)
 		}
 	})
+	return op
 }
 
 func (c *client) delay() time.Duration {
@@ -183,27 +184,29 @@ func (a answer) hash() uint64 {
 }
 
 // do has the member serve one request.
-func do(m *node.Member, msg proto.Message, done func(answer)) {
+func do(m *node.Member, l call.Limits, msg proto.Message, done func(answer)) {
 	switch r := msg.(type) {
 	case *pb.RangeRequest:
-		serve(m, call.Range, r, func(a call.RangeAnswer) proto.Message { return a.Response() }, true, done)
+		serve(m, l, call.Range, r, func(a call.RangeAnswer) proto.Message { return a.Response() }, true, done)
 	case *pb.PutRequest:
-		serve(m, call.Put, r, identity[*pb.PutResponse], false, done)
+		serve(m, l, call.Put, r, identity[*pb.PutResponse], false, done)
 	case *pb.DeleteRangeRequest:
-		serve(m, call.DeleteRange, r, identity[*pb.DeleteRangeResponse], false, done)
+		serve(m, l, call.DeleteRange, r, identity[*pb.DeleteRangeResponse], false, done)
 	case *pb.TxnRequest:
-		serve(m, call.Txn, r, identity[*pb.TxnResponse], false, done)
+		serve(m, l, call.Txn, r, identity[*pb.TxnResponse], false, done)
 	case *pb.CompactionRequest:
-		serve(m, call.Compact, r, identity[*pb.CompactionResponse], false, done)
+		serve(m, l, call.Compact, r, identity[*pb.CompactionResponse], false, done)
+	case *pb.LeaseGrantRequest:
+		serve(m, l, call.LeaseGrant, r, identity[*pb.LeaseGrantResponse], false, done)
+	case *pb.LeaseRevokeRequest:
+		serve(m, l, call.LeaseRevoke, r, identity[*pb.LeaseRevokeResponse], false, done)
 	}
 }
 
 func identity[R proto.Message](r R) proto.Message { return r }
 
-var limits = call.DefaultLimits()
-
-func serve[Req, Resp any](m *node.Member, u call.Unary[Req, Resp], r Req, message func(Resp) proto.Message, reads bool, done func(answer)) {
-	call.Do(m, u, limits, r, func(resp Resp, o call.Outcome, err error) {
+func serve[Req, Resp any](m *node.Member, l call.Limits, u call.Unary[Req, Resp], r Req, message func(Resp) proto.Message, reads bool, done func(answer)) {
+	call.Do(m, u, l, r, func(resp Resp, o call.Outcome, err error) {
 		a := answer{err: err, index: o.Applied.Index, position: o.Applied.Position}
 		if o.View != nil {
 			a.index, _ = o.View.Applied()

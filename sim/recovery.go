@@ -89,6 +89,16 @@ func (r *Run) agreed() bool {
 			return false
 		}
 	}
+	for _, w := range r.watchers {
+		if w.stream == nil || !w.stream.settled() {
+			return false
+		}
+	}
+	for _, o := range r.onlookers {
+		if !o.settled() {
+			return false
+		}
+	}
 	return true
 }
 
@@ -101,6 +111,24 @@ func (r *Run) positions() (text string) {
 		st := s.now.member.Status()
 		text += fmt.Sprintf("%s has applied %d of %d, %d proposals and %d reads wait; ", s.name, st.Applied, st.Committed,
 			st.PendingProposals, st.PendingReads)
+	}
+	for _, c := range r.clients {
+		if c.op >= 0 {
+			text += fmt.Sprintf("op %d of client %d is under way; ", c.op, c.id)
+		}
+	}
+	for _, w := range r.watchers {
+		switch {
+		case w.stream == nil:
+			text += fmt.Sprintf("watcher %d has no stream; ", w.id)
+		case !w.stream.settled():
+			text += fmt.Sprintf("watcher %d waits for %d watches to be created, %d messages are on their way; ", w.id, len(w.stream.pending), w.stream.inFlight)
+		}
+	}
+	for _, o := range r.onlookers {
+		if !o.settled() {
+			text += fmt.Sprintf("onlooker %d waits; ", o.calls.id)
+		}
 	}
 	return text
 }

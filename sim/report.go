@@ -61,6 +61,9 @@ func (r *Run) account() string {
 	if r.failure != nil && len(r.failure.Ops) > 0 {
 		b.WriteString("operations in question:\n")
 		for _, i := range r.failure.Ops {
+			if i >= len(r.history) {
+				continue // one that a member made by itself: it stands in the log only
+			}
 			o := &r.history[i]
 			fmt.Fprintf(&b, "  op %d: client %d at %x, called at %d, returned at %s, entry %d.%d: %v -> ", i, o.Client, o.Member, o.Call,
 				returned(o.Return), o.Index, o.Position, told{o.Request})

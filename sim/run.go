@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/sim/world"
 )
 
@@ -39,9 +40,20 @@ type Run struct {
 	story   story
 	counts  Counts
 
+	limits call.Limits
+
 	history linearizability.History
 	groups  []string // of each operation in the history
 	stamps  uint64
+
+	watchers  []*watcher
+	sessions  []*session
+	onlookers []*onlooker
+	watches   []*linearizability.WatchRecord
+	leases    []*linearizability.LeaseRecord
+	locks     []*linearizability.LockRecord
+	elections []*linearizability.ElectionRecord
+	observed  []*linearizability.ObserveRecord
 
 	// onLeader, if not nil, is told of each member that comes to lead.
 	onLeader func(*resident)
@@ -64,6 +76,8 @@ type Counts struct {
 	Partitions, Stops, Failed  uint64
 	Leaders, Installed         uint64 // times a member became leader; snapshots taken over from another
 	Duplicates                 uint64 // batches that were in the log twice
+	Told, Overtaken            uint64 // events that watchers were told of; watches that a compaction overtook
+	Renewed, Locked, Elected   uint64 // acknowledged renewals of leases, locks and elections
 	Judged, Undecided          uint64 // requests that porcupine judged, or could not in time
 }
 
@@ -93,6 +107,8 @@ func Simulate(o Options) Result {
 		tracer = world.NewTracer(o.Trace)
 	}
 	r := &Run{setup: pickSetup(o.Seed), world: world.New(o.Seed, tracer)}
+	r.limits = call.DefaultLimits()
+	r.limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
 	rand.Reader = r.world.Stream("raft")
 	r.story = story{telling: o.Story, world: r.world, tracer: tracer}
 	r.checks = newChecks(r)
@@ -151,6 +167,10 @@ func (r *Run) live() {
 	for range r.setup.Clients {
 		r.addClient().think()
 	}
+	r.addWatchers()
+	r.addHolders()
+	r.addLockers()
+	r.addCandidates()
 	r.crashes()
 	r.usurpers()
 	r.blackouts()

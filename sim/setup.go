@@ -25,6 +25,8 @@ type Setup struct {
 	Think    time.Duration // mean time between an answer and the next request of a client
 	OpsMost  int           // requests of all clients together: a history can be judged only if it has an end
 	Mix      workload.Mix
+	// Watchers, Holders (of leases), Lockers and Candidates (of an election) are further clients.
+	Watchers, Holders, Lockers, Candidates int
 	// ClientLoss is how many in 1,000 requests, and answers, are lost between clients and members while there is trouble.
 	ClientLoss int
 
@@ -35,6 +37,9 @@ type Setup struct {
 	// DiskLeast and DiskMost bound the time that a write of the log waits for the disk.
 	DiskLeast, DiskMost time.Duration
 }
+
+// driftMost is the most that a clock gains or loses, in microseconds a second.
+const driftMost = 30_000
 
 // FaultRates are the mean times between faults of each kind; zero: never in this run.
 type FaultRates struct {
@@ -47,7 +52,7 @@ func pickSetup(seed uint64) Setup {
 	c := Setup{Seed: seed}
 	c.Members = []int{1, 3, 5}[s.Weighted([]int{2, 14, 4})]
 	for range c.Members {
-		c.Drift = append(c.Drift, s.Between(-30_000, 30_000))
+		c.Drift = append(c.Drift, s.Between(-driftMost, driftMost))
 	}
 	c.Node = pickNode(s)
 	c.Clients = 2 + s.Intn(5)
@@ -55,6 +60,11 @@ func pickSetup(seed uint64) Setup {
 	c.ClientLoss = s.Intn(30)
 	c.OpsMost = 250 + s.Intn(500)
 	c.Mix = workload.PickMix(s)
+	c.Watchers = s.Weighted([]int{2, 3, 2, 1})
+	c.Holders = s.Weighted([]int{3, 3, 2})
+	c.Lockers = []int{0, 2, 3, 4}[s.Weighted([]int{5, 2, 2, 1})]
+	c.Candidates = []int{0, 2, 3}[s.Weighted([]int{5, 2, 1})]
+	c.Mix.Shared = c.Holders+c.Lockers+c.Candidates > 0
 	c.Trouble = s.Duration(40*time.Second, 120*time.Second)
 	// So that requests come as long as there is trouble.
 	c.Think = max(10*time.Millisecond, c.Trouble*time.Duration(c.Clients)/time.Duration(c.OpsMost)-c.Node.TickInterval)
@@ -103,6 +113,8 @@ func pickNode(s *prng.Source) node.Config {
 		CatchUpEntries:  []uint64{10, 50, 5000}[s.Weighted([]int{4, 4, 2})],
 		ChunkBytes:      int(s.Between(1<<10, 16<<10)),
 		RequestTimeout:  s.Duration(2*time.Second, 7*time.Second),
+
+		LeaseCheckpointInterval: s.Duration(time.Second, 5*time.Second),
 	}
 }
 

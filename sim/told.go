@@ -45,6 +45,14 @@ func tell(b *strings.Builder, m proto.Message) {
 	case *pb.CompactionRequest:
 		fmt.Fprintf(b, "compact %d", r.GetRevision())
 		flag(b, r.GetPhysical(), "physical")
+	case *pb.LeaseGrantRequest:
+		fmt.Fprintf(b, "grant lease %x for %d s", r.GetID(), r.GetTTL())
+	case *pb.LeaseRevokeRequest:
+		fmt.Fprintf(b, "revoke lease %x", r.GetID())
+	case *pb.LeaseGrantResponse:
+		fmt.Fprintf(b, "ok revision %d lease %x for %d s", r.GetHeader().GetRevision(), r.GetID(), r.GetTTL())
+	case *pb.LeaseRevokeResponse:
+		fmt.Fprintf(b, "ok revision %d", r.GetHeader().GetRevision())
 	case *pb.TxnRequest:
 		b.WriteString("txn if [")
 		for i, c := range r.GetCompare() {

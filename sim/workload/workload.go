@@ -23,6 +23,8 @@ type Mix struct {
 	ValueMost    int // bytes of the largest values; most are small
 	NestMost     int // depth of txns in txns
 	Odd          int // permille of requests with something that is refused, or rarely used
+	// Shared: there are keys of others beside the groups, so that no request may be about all keys.
+	Shared bool
 }
 
 // PickMix draws a mix.
@@ -117,7 +119,7 @@ func (g *Generator) span(group int) (key, end []byte) {
 		hi := append([]byte(name), '/', byte('0'+g.chance.Intn(g.mix.Keys+1)))
 		return lo, hi // may be empty
 	}
-	if g.mix.Groups == 1 {
+	if g.mix.Groups == 1 && !g.mix.Shared {
 		return []byte{0}, []byte{0} // all keys
 	}
 	return g.key(group), nil

@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/node/watch"
+	"github.com/detcd/detcd/sim/world"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// watchStream is a client's stream of watches at one life of a member: the very watch.Stream that the gRPC door serves, with the goroutines
+// of the door as events. What it has put out reaches the client in order, some time after, as on a connection.
+type watchStream struct {
+	w      *watcher
+	seat   *seat
+	res    *resident
+	stream *watch.Stream
+	closed bool
+
+	records []*linearizability.WatchRecord
+	pending []*linearizability.WatchRecord // asked for and not yet created, in order
+	byID    map[int64]*linearizability.WatchRecord
+	ended   map[*linearizability.WatchRecord]bool // looked up, never ranged
+
+	stepping  bool          // a step is scheduled
+	inFlight  int           // requests and responses on their way
+	asked     time.Duration // when the last request arrives at the member
+	turned    time.Duration // when the last attach or detach is carried out
+	arrives   time.Duration // when the last response arrives at the client
+	slowUntil time.Duration
+}
+
+func newWatchStream(w *watcher) *watchStream {
+	s := &watchStream{w: w, seat: w.at, res: w.at.now, byID: make(map[int64]*linearizability.WatchRecord),
+		ended: make(map[*linearizability.WatchRecord]bool)}
+	c := w.chance
+	o := watch.Options{FragmentBytes: 200 + c.Intn(3000), ChunkBytes: 100 + c.Intn(8000), Wake: s.wake}
+	s.stream = watch.NewStream(s, o)
+	s.notifySoon()
+	return s
+}
+
+// AcquireView implements watch.Port.
+func (s *watchStream) AcquireView() *statemachine.View { return s.res.member.AcquireView() }
+
+// Attach implements watch.Port: in a turn of its own, a little later.
+func (s *watchStream) Attach(i *watch.Interest, from int64) {
+	s.turn(func() { s.res.member.Watch().Attach(i, from) })
+}
+
+// Detach implements watch.Port.
+func (s *watchStream) Detach(i *watch.Interest) { s.turn(func() { s.res.member.Watch().Detach(i) }) }
+
+func (s *watchStream) turn(fn func()) {
+	if s.seat.now != s.res {
+		return
+	}
+	s.turned = s.after(s.turned, s.w.chance.Duration(0, 2*time.Millisecond))
+	s.inFlight++
+	s.seat.host.Do(s.turned-s.w.run.world.Now(), world.Request, func() {
+		s.inFlight--
+		fn()
+	})
+}
+
+// after returns the time d from now, but not before an earlier one: what goes one way keeps its order.
+func (s *watchStream) after(last, d time.Duration) time.Duration {
+	return max(last, s.w.run.world.Now()+d)
+}
+
+// wake is called in turns of the member.
+func (s *watchStream) wake() {
+	if s.stepping || s.closed || s.seat.now != s.res {
+		return
+	}
+	s.stepping = true
+	wait := s.w.chance.Duration(0, 3*time.Millisecond)
+	if slow := s.slowUntil - s.w.run.world.Now(); slow > 0 && !s.w.run.healed {
+		wait += slow
+	}
+	s.seat.host.Do(wait, world.Request, s.step)
+}
+
+// step is what the door's sending goroutine does between two waits.
+func (s *watchStream) step() {
+	s.stepping = false
+	if s.closed {
+		return
+	}
+	out, more := s.stream.Step()
+	st := s.res.member.Status()
+	for i := range out {
+		s.send(out[i].Message(&pb.ResponseHeader{ClusterId: st.ClusterID, MemberId: uint64(st.ID), RaftTerm: st.Term}))
+	}
+	if more {
+		s.wake()
+	}
+}
+
+// send takes a response to the client.
+func (s *watchStream) send(resp *pb.WatchResponse) {
+	s.arrives = s.after(s.arrives, s.delay())
+	s.inFlight++
+	s.w.run.world.After(s.arrives-s.w.run.world.Now(), world.Answer, func() {
+		s.inFlight--
+		if s.w.stream == s {
+			s.w.told(s, resp)
+		}
+	})
+}
+
+func (s *watchStream) delay() time.Duration {
+	fair := &s.w.run.setup.Fair
+	return s.w.chance.Duration(fair.DelayLeast, fair.DelayMost)
+}
+
+// request takes a request of the client's to the member. A request for progress waits for a linearizable read first, as in the door: its
+// answer then holds for all that was acknowledged before.
+func (s *watchStream) request(r *pb.WatchRequest) {
+	s.asked = s.after(s.asked, s.delay())
+	s.inFlight++
+	s.seat.host.Do(s.asked-s.w.run.world.Now(), world.Request, func() {
+		s.inFlight--
+		if s.closed {
+			return
+		}
+		handle := func() {
+			if !s.closed {
+				s.stream.Handle(r)
+				s.wake()
+			}
+		}
+		if r.GetProgressRequest() == nil {
+			handle()
+			return
+		}
+		s.res.member.Linearize(func(v *statemachine.View, err error) {
+			if err == nil {
+				v.Release()
+			}
+			handle()
+		})
+	})
+}
+
+// create asks for a watch.
+func (s *watchStream) create(r *pb.WatchCreateRequest, resumes *linearizability.WatchRecord) *linearizability.WatchRecord {
+	run := s.w.run
+	rec := &linearizability.WatchRecord{Client: s.w.id, Member: uint64(s.seat.peer.ID), Incarnation: uint64(s.seat.host.Epoch()), Request: r,
+		Call: run.stamp(), Resumes: resumes, Live: true}
+	run.watches = append(run.watches, rec)
+	s.records = append(s.records, rec)
+	s.pending = append(s.pending, rec)
+	run.story.say("watcher %d asks %s to watch %s from %d", s.w.id, s.seat.name, span(r.GetKey(), r.GetRangeEnd()), r.GetStartRevision())
+	s.request(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: proto.CloneOf(r)}})
+	return rec
+}
+
+// notifySoon has the periodic progress notification come.
+func (s *watchStream) notifySoon() {
+	s.seat.host.Do(s.w.chance.Duration(300*time.Millisecond, 6*time.Second), world.Request, func() {
+		if s.closed {
+			return
+		}
+		s.stream.NotifyProgress()
+		s.wake()
+		s.notifySoon()
+	})
+}
+
+func (s *watchStream) slowFor(d time.Duration) { s.slowUntil = s.w.run.world.Now() + d }
+
+// close ends the stream. The member learns of it in a turn.
+func (s *watchStream) close() {
+	if s.seat.now == s.res {
+		s.seat.host.Do(0, world.Request, func() {
+			s.closed = true
+			s.stream.Close()
+		})
+		return
+	}
+	s.closed = true
+}
+
+// live is the number of watches that stand.
+func (s *watchStream) live() (n int) {
+	for _, rec := range s.records {
+		if rec.Live {
+			n++
+		}
+	}
+	return n
+}
+
+// pick returns a watch that stands and was created, nil if there is none.
+func (s *watchStream) pick() *linearizability.WatchRecord {
+	for _, rec := range s.records {
+		if rec.Live && len(rec.Told) > 0 && s.w.chance.Permille(500) {
+			return rec
+		}
+	}
+	return nil
+}
+
+func (s *watchStream) idOf(rec *linearizability.WatchRecord) int64 {
+	return rec.Told[0].Response.GetWatchId()
+}
+
+// settled says whether nothing is on its way.
+func (s *watchStream) settled() bool { return !s.stepping && s.inFlight == 0 && len(s.pending) == 0 }
+
+// toldWatch writes a watch response as one short line.
+type toldWatch struct{ r *pb.WatchResponse }
+
+func (t toldWatch) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "watch %d revision %d", t.r.GetWatchId(), t.r.GetHeader().GetRevision())
+	flag(&b, t.r.GetCreated(), "created")
+	flag(&b, t.r.GetCanceled(), "canceled")
+	flag(&b, t.r.GetFragment(), "fragment")
+	number(&b, "compacted", t.r.GetCompactRevision())
+	for _, e := range t.r.GetEvents() {
+		fmt.Fprintf(&b, " %v %s@%d", e.GetType(), e.GetKv().GetKey(), e.GetKv().GetModRevision())
+	}
+	return b.String()
+}

@@ -59,6 +59,8 @@ var (
 		{regexp.MustCompile(`office/[0-9a-f]{10,16}`), "office/LEASE"},             // the key of an election
 		{regexp.MustCompile(`"TTL":"\d+","grantedTTL"`), `"TTL":"N","grantedTTL"`}, // what is left of it
 		{regexp.MustCompile(`remaining\(\d+s\)`), "remaining(Ns)"},
+		// etcd leaves the revision out where it cancels a watch itself
+		{regexp.MustCompile(`"revision":"\d+",("raft_term":"\d+"},"canceled":true)`), "$1"},
 		{regexp.MustCompile(`"(raftIndex|raftAppliedIndex|dbSize|dbSizeInUse|raftUsedBytes)":("?)\d+("?)`), `"$1":${2}N$3`},
 		// endpoint status, simple form: sizes and raft indexes
 		{regexp.MustCompile(`, \d[\d.]* [kMG]?B, \d[\d.]* [kMG]?B, -?\d+%, (.*), \d+, \d+, `), ", N, N, N, $1, N, N, "},

@@ -96,5 +96,5 @@ func (o *onlooker) broken() {
 const onlookerSettles = 3 * time.Second
 
 func (o *onlooker) settled() bool {
-	return o.record != nil && o.inFlight == 0 && o.calls.run.world.Now() >= o.opened+onlookerSettles
+	return o.record != nil && o.calls.at.now == o.res && o.inFlight == 0 && o.calls.run.world.Now() >= o.opened+onlookerSettles
 }

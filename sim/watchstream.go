@@ -212,8 +212,10 @@ func (s *watchStream) idOf(rec *linearizability.WatchRecord) int64 {
 	return rec.Told[0].Response.GetWatchId()
 }
 
-// settled says whether nothing is on its way.
-func (s *watchStream) settled() bool { return !s.stepping && s.inFlight == 0 && len(s.pending) == 0 }
+// settled says whether the stream stands, and nothing is on its way.
+func (s *watchStream) settled() bool {
+	return s.seat.now == s.res && !s.stepping && s.inFlight == 0 && len(s.pending) == 0
+}
 
 // toldWatch writes a watch response as one short line.
 type toldWatch struct{ r *pb.WatchResponse }

@@ -138,9 +138,10 @@ func (c *checks) judge() {
 	c.picture = report.Picture
 }
 
-// leaseSlack bounds what a leader that can commit takes to have the end of a lease, or a checkpoint, applied: some ticks, a pause shorter than
-// tenureGap, and a commit.
-const leaseSlack = int64(3 * time.Second)
+// leaseSlack bounds what a leader that can commit takes to have the end of a lease, or a checkpoint, applied: some ticks, and a commit. With
+// slow disks that can take several times as long as the pause between two commits: an entry waits for the write under way and then its
+// own, on the leader and on a follower.
+const leaseSlack = 6 * tenureGap
 
 func (c *checks) leaseBounds() linearizability.LeaseBounds {
 	n := &c.run.setup.Node

@@ -5,8 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-
-	"github.com/detcd/detcd/sim/world"
 )
 
 // Faults never damage what was synced, as no member can be held to outlive that. A disk that does so must be found out: the member refuses
@@ -14,10 +12,7 @@ import (
 func TestBoot_RefusesADamagedLog(t *testing.T) {
 	defer func(reader io.Reader) { rand.Reader = reader }(rand.Reader)
 	for seed := uint64(1); seed <= 5; seed++ {
-		r := &Run{setup: pickSetup(seed), world: world.New(seed, nil)}
-		rand.Reader = r.world.Stream("raft")
-		r.story = story{world: r.world}
-		r.checks = newChecks(r)
+		r := newRun(seed, nil)
 		r.live()
 		if r.failure != nil {
 			t.Fatalf("seed %d: %+v", seed, r.failure)

@@ -106,12 +106,8 @@ func Simulate(o Options) Result {
 	if o.Trace != nil {
 		tracer = world.NewTracer(o.Trace)
 	}
-	r := &Run{setup: pickSetup(o.Seed), world: world.New(o.Seed, tracer)}
-	r.limits = call.DefaultLimits()
-	r.limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
-	rand.Reader = r.world.Stream("raft")
-	r.story = story{telling: o.Story, world: r.world, tracer: tracer}
-	r.checks = newChecks(r)
+	r := newRun(o.Seed, tracer)
+	r.story.telling = o.Story
 	r.guarded(r.live)
 	fingerprint := r.world.Fingerprint()
 	if r.failure == nil {
@@ -124,6 +120,16 @@ func Simulate(o Options) Result {
 	}
 	return Result{Seed: o.Seed, Fingerprint: fingerprint, Members: len(r.seats), Simulated: r.world.Now(), Events: r.world.Count(),
 		Ops: len(r.history), World: r.world.Counts, Counts: r.counts, Failure: r.failure, Story: r.account(), Picture: r.checks.picture}
+}
+
+// newRun prepares a run, and takes over the source from which raft draws.
+func newRun(seed uint64, tracer *world.Tracer) *Run {
+	r := &Run{setup: pickSetup(seed), world: world.New(seed, tracer), limits: call.DefaultLimits()}
+	r.limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
+	rand.Reader = r.world.Stream("raft")
+	r.story = story{world: r.world, tracer: tracer}
+	r.checks = newChecks(r)
+	return r
 }
 
 // guarded turns a panic into a failure of the run: a member that panics has a bug.

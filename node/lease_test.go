@@ -8,6 +8,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/statemachine"
@@ -115,6 +117,43 @@ func TestLease_QuestionsGoOnToTheNextLeader(t *testing.T) {
 	}
 }
 
+// A leader that is elected again is asked again what it did not answer in its former term.
+func TestLease_QuestionsOutliveALeadersTerm(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.elect(1)
+	l.apply(grant(7, 60))
+	c.lose = func(from, _ port.MemberID, payload []byte) bool {
+		msg := &raftpb.Message{}
+		return from != 1 && payload[0] == kindRaft && proto.Unmarshal(payload[1:], msg) == nil &&
+			(msg.GetType() == raftpb.MsgPreVote || msg.GetType() == raftpb.MsgVote)
+	}
+	l.cut = true
+	o := l.renew(7)
+	c.until("it leads no more", func() bool { return !l.leads() })
+	l.cut = false
+	c.until("it leads again", l.leads)
+	c.run(tick)
+	if o.value != 60 || o.err != nil || o.times != 1 {
+		t.Errorf("TTL %d, error %v, %d answers", o.value, o.err, o.times)
+	}
+}
+
+// A bound request that was left over for whatever reason does not get into the log of another term.
+func TestLease_ABoundRequestOfAnotherTermIsDropped(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.elect(1)
+	l.apply(grant(7, 60))
+	o := &outcome[Applied]{}
+	l.turn(func() {
+		l.member.proposeBound(revoke(7), o.is(c))
+		l.member.proposals.boundTerm--
+	})
+	c.run(time.Second)
+	if !errors.Is(o.err, errTermOver) || !l.has(7) {
+		t.Errorf("answered %d times, error %v; the lease lives: %v", o.times, o.err, l.has(7))
+	}
+}
+
 // A paused leader that wakes up finds leases expired that live on elsewhere. It must not end them, nor may its proposal find a way round
 // through the new leader.
 func TestLease_ExpiryIsBoundToItsTerm(t *testing.T) {
@@ -176,8 +215,12 @@ func TestLease_AnEndThatIsLostIsMadeAnewByTheNextLeader(t *testing.T) {
 	c.lose, old.cut = nil, false
 	promoted := c.now
 	c.until("the lease ends", func() bool { return !c.seat(2).has(7) })
-	if d := c.since(promoted); d < 2*time.Second {
+	// Its TTL, as nothing of it was checkpointed, and the time that an election takes.
+	if d := c.since(promoted); d < 3*time.Second {
 		t.Errorf("the next leader gave it only %v", d)
+	}
+	if n := old.member.Status().PendingProposals; n != 0 {
+		t.Errorf("the deposed leader holds on to %d proposals of its term", n)
 	}
 	c.run(10 * time.Second)
 	for _, s := range c.seats {
@@ -273,6 +316,38 @@ func TestLease_RenewalTakesBackTheCheckpoint(t *testing.T) {
 		if !next.has(7) {
 			t.Error("it ended before the TTL that was acknowledged")
 		}
+	}
+}
+
+// A new leader may have what was acknowledged in its log, and not know yet that it is committed.
+func TestLease_ANewLeaderCatchesUpBeforeItKeepsDeadlines(t *testing.T) {
+	c := newCluster(t, 3, func(c *Config) { c.LeaseCheckpointInterval = 2 * time.Second })
+	l := c.elect(1)
+	l.apply(grant(7, 10))
+	c.until("a checkpoint is applied", func() bool { held, _ := c.seat(3).lease(7); return held.Remaining > 0 && held.Remaining < 5 })
+	appends := 0
+	c.lose = func(from, _ port.MemberID, payload []byte) bool {
+		if from != 1 || appends == 2 {
+			return from == 1
+		}
+		if isAppend(payload) {
+			appends++
+		}
+		return false
+	}
+	o := l.renew(7)
+	c.until("the renewal is answered", o.come)
+	for _, id := range []port.MemberID{2, 3} {
+		if held, _ := c.seat(id).lease(7); held.Remaining == 0 {
+			t.Fatalf("member %d has applied it: nothing is tried", id)
+		}
+	}
+	asked := c.now
+	l.kill()
+	next := c.leader()
+	c.run(10*time.Second - c.since(asked))
+	if o.value != 10 || !next.has(7) {
+		t.Errorf("acknowledged %d s; the lease lives: %v", o.value, next.has(7))
 	}
 }
 

@@ -20,7 +20,11 @@ func TestMember_TellsItsHubOfNewViews(t *testing.T) {
 	c.run(time.Second)
 	woken := 0
 	i := watch.NewInterest([]byte("a"), nil, func() { woken++ })
-	f.turn(func() { f.member.Watch().Attach(i, f.member.served.Load().view.Revision()+1) })
+	other := watch.NewInterest([]byte("z"), nil, func() {})
+	f.turn(func() {
+		f.member.Watch().Attach(i, f.member.served.Load().view.Revision()+1)
+		f.member.Watch().Attach(other, f.member.served.Load().view.Revision()+1)
+	})
 	c.run(time.Second)
 	if _, marked := i.Take(); marked || woken > 0 {
 		t.Fatalf("nothing is new, but marked: %v, woken %d times", marked, woken)
@@ -43,6 +47,9 @@ func TestMember_TellsItsHubOfNewViews(t *testing.T) {
 	}
 	if from, marked := i.Take(); from < 4 || from > 5 || !marked || woken != 2 {
 		t.Errorf("after the snapshot: from %d, marked %v, woken %d times", from, marked, woken)
+	}
+	if _, marked := other.Take(); !marked {
+		t.Error("a snapshot may hide what happened, and marks everybody")
 	}
 	c.run(time.Second)
 	if _, marked := i.Take(); marked || woken != 2 {

@@ -124,7 +124,7 @@ func (s *services) saw(key string) string {
 func fronted(t *testing.T, change func(*Config)) (s *services, address string, d *Door) {
 	t.Helper()
 	c := Config{Limits: call.DefaultLimits(), HealthTimeout: time.Second, Gateway: true}
-	c.Limits.MaxRequestBytes = 1 << 20
+	c.Limits.MaxRequestBytes = 1 << 10
 	if change != nil {
 		change(&c)
 	}

@@ -32,8 +32,17 @@ type LeaseRecord struct {
 	// Index and Position are the grant's place in the log, from its answer; 0 if none came.
 	Index    uint64
 	Position uint32
-	Renewals []Act // Answered: with the TTL granted; Refused: with TTL 0, there is no such lease
+	Renewals []LeaseAnswer
+	Looks    []LeaseAnswer // TimeToLive
 	Revokes  []Act
+}
+
+// LeaseAnswer is a renewal or a look at a lease, and the answer. Outcome is Refused for a renewal with TTL 0 and a look with TTL -1: there
+// is no such lease.
+type LeaseAnswer struct {
+	Act
+	TTL       int64 // seconds, as granted: a renewal's TTL, a look's grantedTTL
+	Remaining int64 // seconds; a look's TTL
 }
 
 // LeaseBounds are what the promises about leases depend on. Times are nanoseconds; those that members measure are by their clocks.
@@ -56,7 +65,7 @@ type LeaseBounds struct {
 // Tenure is a time [From, To).
 type Tenure struct{ From, To int64 }
 
-// CheckLeases holds leases to their promises: see checkNotEarly and checkInTime. And when a lease ends, all its keys go with it, in the
+// CheckLeases holds leases to their promises: see checkNotEarly, checkRenewed, checkLooks and checkInTime. And when a lease ends, all its keys go with it, in the
 // same revision.
 func CheckLeases(t *Truth, leases []*LeaseRecord, b LeaseBounds) *Violation {
 	if t.err != nil {
@@ -68,6 +77,9 @@ func CheckLeases(t *Truth, leases []*LeaseRecord, b LeaseBounds) *Violation {
 	}
 	for _, r := range leases {
 		if v := checkRenewed(t, r, of[r.ID], b); v != nil {
+			return v
+		}
+		if v := checkLooks(t, r, of[r.ID], b); v != nil {
 			return v
 		}
 	}

@@ -32,6 +32,17 @@ func act(o Outcome, asked, until int64) Act {
 	return Act{Asked: asked * tenth, Until: until * tenth, Outcome: o}
 }
 
+// answers name a TTL where there is one.
+func answers(ttl int64, acts ...Act) (as []LeaseAnswer) {
+	for _, a := range acts {
+		as = append(as, LeaseAnswer{Act: a})
+		if a.Outcome == Answered {
+			as[len(as)-1].TTL, as[len(as)-1].Remaining = ttl, ttl
+		}
+	}
+	return as
+}
+
 func lost(asked int64) Act { return Act{Asked: asked * tenth, Until: Forever} }
 
 // leaseCase is a lease of 10 s, id 7, which is asked for at 3.5 s, granted at 4 s and known at 4.5 s; a clock may be off by 3 %.
@@ -54,7 +65,7 @@ func (c *leaseCase) check() *Violation {
 func TestLeasePromises(t *testing.T) {
 	const early, late = "no lease ends early", "every lease ends"
 	renewed := func(acts ...Act) func(*leaseCase) {
-		return func(c *leaseCase) { c.record.Renewals = acts }
+		return func(c *leaseCase) { c.record.Renewals = answers(10, acts...) }
 	}
 	tenures := func(tenths ...int64) func(*leaseCase) {
 		return func(c *leaseCase) {
@@ -83,6 +94,19 @@ func TestLeasePromises(t *testing.T) {
 		{"renewed when it had ended", []func(*leaseCase){renewed(act(Answered, 150, 151))}, 140, early},
 		{"renewed before it was there", []func(*leaseCase){renewed(act(Answered, 20, 21))}, 140, early},
 		{"renewed while it ended", []func(*leaseCase){renewed(act(Answered, 139, 141))}, 140, early},
+
+		{"renewed for longer than granted", []func(*leaseCase){renewed(act(Answered, 80, 85)), func(c *leaseCase) { c.record.Renewals[0].TTL = 11 }}, 180, early},
+
+		{"looked at", []func(*leaseCase){looked(4, act(Answered, 95, 100))}, 140, ""},
+		{"looked at as it ends", []func(*leaseCase){looked(0, act(Answered, 135, 145))}, 140, ""},
+		{"rounded up", []func(*leaseCase){looked(5, act(Answered, 95, 100))}, 140, ""},
+		{"less left than was said", []func(*leaseCase){looked(6, act(Answered, 95, 100))}, 140, early},
+		{"less left than was said, as it was revoked", []func(*leaseCase){looked(6, act(Answered, 95, 100)), revoked(lost(99))}, 140, ""},
+		{"more left than was granted", []func(*leaseCase){looked(11, act(Answered, 95, 100))}, 300, early},
+		{"less than nothing left", []func(*leaseCase){looked(-2, act(Answered, 95, 100))}, 140, early},
+		{"looked at when it had ended", []func(*leaseCase){looked(0, act(Answered, 141, 142))}, 140, early},
+		{"seen to be gone", []func(*leaseCase){looked(0, act(Refused, 141, 142))}, 140, ""},
+		{"seen to be gone, too early", []func(*leaseCase){looked(0, act(Refused, 100, 105))}, 140, early},
 
 		{"gone before it ended", []func(*leaseCase){renewed(act(Refused, 136, 137))}, 140, ""},
 		{"gone before its time", []func(*leaseCase){renewed(act(Refused, 100, 105))}, 140, early},
@@ -128,6 +152,13 @@ func revoked(acts ...Act) func(*leaseCase) {
 	return func(c *leaseCase) { c.record.Revokes = acts }
 }
 
+func looked(remaining int64, acts ...Act) func(*leaseCase) {
+	return func(c *leaseCase) {
+		c.record.Looks = answers(10, acts...)
+		c.record.Looks[0].Remaining = remaining
+	}
+}
+
 // A minute's lease under a leader that goes after 36 s: three checkpoints of ten seconds each were made.
 func TestCheckpointsBoundALease(t *testing.T) {
 	for _, c := range []struct {
@@ -155,7 +186,7 @@ func TestCheckpointsBoundALease(t *testing.T) {
 // An id that is given can be given again; each life has its own promises.
 func TestALeaseCanLiveAgain(t *testing.T) {
 	first := &LeaseRecord{ID: 7, TTL: 10, Grant: act(Answered, 35, 45), Index: 40, Revokes: []Act{act(Answered, 95, 105)}}
-	again := &LeaseRecord{ID: 7, TTL: 5, Grant: act(Answered, 115, 125), Index: 120, Renewals: []Act{act(Answered, 130, 131)}}
+	again := &LeaseRecord{ID: 7, TTL: 5, Grant: act(Answered, 115, 125), Index: 120, Renewals: answers(5, act(Answered, 130, 131))}
 	bounds := LeaseBounds{Tenures: []Tenure{{0, 1000 * tenth}}, Slack: second, Now: 1000 * tenth}
 	for ended, want := range map[int64]string{185: "", 175: "no lease ends early", 200: "every lease ends"} {
 		log, when := timed(timedEntry{40, &pb.LeaseGrantRequest{ID: 7, TTL: 10}}, timedEntry{100, &pb.LeaseRevokeRequest{ID: 7}},
@@ -176,7 +207,7 @@ func TestALeaseWithoutAHolderEnds(t *testing.T) {
 // The longest TTL overflows nothing.
 func TestTheLongestLease(t *testing.T) {
 	log, when := timed(timedEntry{40, &pb.LeaseGrantRequest{ID: 7, TTL: 9_000_000_000}})
-	record := &LeaseRecord{ID: 7, TTL: 9_000_000_000, Grant: act(Answered, 35, 45), Index: 40, Renewals: []Act{act(Answered, 80, 85)}}
+	record := &LeaseRecord{ID: 7, TTL: 9_000_000_000, Grant: act(Answered, 35, 45), Index: 40, Renewals: answers(9_000_000_000, act(Answered, 80, 85))}
 	bounds := LeaseBounds{Drift: 30_000, Tenures: []Tenure{{0, Forever}}, Checkpoint: 300 * second, Promotion: second, Slack: second, Now: 1000 * tenth}
 	verdict(t, CheckLeases(NewTruth(log, when), []*LeaseRecord{record}, bounds), "")
 	log = append(log, logged(&pb.LeaseRevokeRequest{ID: 7})[0])

@@ -78,7 +78,7 @@ func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
 	acks := []Act{l.Lease.Grant}
 	for _, a := range l.Lease.Renewals {
 		if a.Outcome == Answered {
-			acks = append(acks, a)
+			acks = append(acks, a.Act)
 		}
 	}
 	slices.SortStableFunc(acks, func(x, y Act) int { return cmp.Compare(x.Until, y.Until) })

@@ -39,7 +39,7 @@ func newLockStory() *lockStory {
 		},
 		a: &LockRecord{Client: 1, Name: []byte("lock"), Call: 350, Return: 450, Outcome: Answered, Key: []byte("lock/a"), Revision: 2,
 			From: 45 * tenth, Until: 75 * tenth,
-			Lease: &LeaseRecord{ID: 0xa, TTL: 5, Grant: act(Answered, 5, 15), Renewals: []Act{act(Answered, 42, 44)}}},
+			Lease: &LeaseRecord{ID: 0xa, TTL: 5, Grant: act(Answered, 5, 15), Renewals: answers(5, act(Answered, 42, 44))}},
 		b: &LockRecord{Client: 2, Name: []byte("lock"), Call: 450, Return: 850, Outcome: Answered, Key: []byte("lock/b"), Revision: 3,
 			From: 85 * tenth, Until: 115 * tenth,
 			Lease: &LeaseRecord{ID: 0xb, TTL: 60, Grant: act(Answered, 15, 25)}},
@@ -90,17 +90,17 @@ func TestLockPromises(t *testing.T) {
 			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, nil
 		}, ""},
 		{"the first was renewed too late", func(s *lockStory) {
-			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, []Act{act(Answered, 52, 54)}
+			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, answers(5, act(Answered, 52, 54))
 		}, ""},
 		{"the first's renewals go on", func(s *lockStory) {
-			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, []Act{act(Answered, 20, 21), act(Answered, 52, 54)}
+			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, answers(5, act(Answered, 20, 21), act(Answered, 52, 54))
 		}, once},
 		{"the first's renewal has no answer", func(s *lockStory) {
-			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, []Act{lost(42)}
+			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Renewals = 65, 70*tenth, 700, answers(5, lost(42))
 		}, ""},
 		{"the first hears that its lease is gone", func(s *lockStory) {
 			s.entries[5].tenths, s.b.From, s.b.Return = 65, 70*tenth, 700
-			s.a.Lease.Renewals = append(s.a.Lease.Renewals, act(Refused, 66, 67))
+			s.a.Lease.Renewals = append(s.a.Lease.Renewals, answers(0, act(Refused, 66, 67))...)
 		}, ""},
 		{"the first revokes its lease", func(s *lockStory) {
 			s.entries[5].tenths, s.b.From, s.b.Return, s.a.Lease.Revokes = 65, 70*tenth, 700, []Act{act(Answered, 63, 66)}

@@ -151,7 +151,8 @@ const Nobody = -1
 // before them, and by the time that the first member had applied them.
 //
 // A write that may be one of a client's, which does not know what became of it, is not added, unless it ends a lease. The result is for
-// CheckPorcupine, Settle before it or not, and not for CheckWitness, which would take the log's word for what it is to judge.
+// CheckPorcupine, Settle before it or not, and not for CheckWitness, which would take the log's word for what it is to judge. What is added is of the group that its keys are in, like any operation; a lock's
+// keys must be in that of the transactions that are fenced with them.
 func (t *Truth) WithServed(h History) History {
 	claimed, lost := make(map[place]int), make(map[string]bool)
 	for i := range h {

@@ -171,6 +171,30 @@ func TestServedWritesAreAddedOnce(t *testing.T) {
 	}
 }
 
+// A transaction that is fenced by a lock's key goes through although no client ever wrote the key.
+func TestTheSearchKnowsOfLocks(t *testing.T) {
+	log := logged(putReq("lock/a", ""), fencedPut("lock/a", 2, "a's"), delReq("lock/a"), fencedPut("lock/a", 2, "too late"))
+	write := func(at uint64, i int, succeeded bool) Operation {
+		resp := &pb.TxnResponse{Succeeded: succeeded}
+		if succeeded {
+			resp.Responses = []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{}}}}
+		}
+		return Operation{Call: at - 1, Return: at + 1, Index: uint64(4 + i), Outcome: Answered, Request: log[i].Request.Txn, Response: resp}
+	}
+	h := History{write(500, 1, true), write(700, 3, false)}
+	if _, v := CheckPorcupine(h, onePart, longEnough); v == nil {
+		t.Error("the search takes a key for there that nobody made")
+	}
+	truth := NewTruth(log, each)
+	if _, v := CheckPorcupine(truth.WithServed(h), onePart, longEnough); v != nil {
+		t.Error(v)
+	}
+	h[1] = write(700, 3, true)
+	if _, v := CheckPorcupine(truth.WithServed(h), onePart, longEnough); v == nil {
+		t.Error("a write goes through when its lock is gone, and the search finds nothing wrong")
+	}
+}
+
 // What ends a lease may have been its time, though a client wanted it to end, too.
 func TestEndsOfLeasesAreAlwaysAdded(t *testing.T) {
 	revoke := &pb.LeaseRevokeRequest{ID: 7}

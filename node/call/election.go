@@ -19,8 +19,7 @@ var (
 
 // Campaign waits until it is elected (Election.Campaign). It queues up as Lock does, and is answered, refused and cancelled as that
 // is; a lease that campaigns already keeps its place and gets the request's value. The header is that of the entry into the queue, as
-// etcd's. Where the key
-// is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
+// etcd's. Where the key is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
 func Campaign(m Member, l Limits, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
 	c := &contender{
 		member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), expired: errNotLeader,

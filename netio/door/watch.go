@@ -12,6 +12,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/node/watch"
 )
@@ -46,7 +48,7 @@ func (w *watchService) Watch(stream pb.Watch_WatchServer) error {
 	}()
 	go s.receive()
 	err := s.run()
-	if errors.Is(err, context.Canceled) {
+	if status.Code(err) == codes.Canceled {
 		return rpctypes.ErrGRPCWatchCanceled
 	}
 	return err
@@ -127,7 +129,7 @@ func (s *watching) step() (more bool, err error) {
 	}
 	h := s.door.head()
 	for i := range out {
-		if err := s.stream.SendMsg(s.encoder.encode(h, &out[i])); err != nil {
+		if err := s.stream.SendMsg(s.encoder.encode(h, &out[i], len(out)-1-i)); err != nil {
 			return false, err
 		}
 		s.door.traffic.events.Add(uint64(out[i].EventCount))

@@ -274,19 +274,21 @@ func TestWatch_EncodesWhatTheResponseSays(t *testing.T) {
 	}
 	var e watchEncoder
 	var wg sync.WaitGroup
-	for _, r := range []watch.Response{
+	responses := []watch.Response{
 		{Revision: 9, Created: true},
 		{WatchID: -1, Revision: 9, Created: true, Canceled: true, CancelReason: strings.Repeat("long ", 100)},
 		{WatchID: 3, Revision: 10, Events: events, EventCount: 2},
 		{WatchID: 4, Revision: 10, Events: events, EventCount: 2, Fragment: true},
 		{WatchID: 4, Revision: 10, Events: events[:len(events)/2], EventCount: 1},
 		{WatchID: 4, Revision: 11, Canceled: true, CompactRevision: 5},
-	} {
-		message := e.encode(h, &r)
+	}
+	responses = append(responses, responses...)
+	for i, r := range responses {
+		data := e.encode(h, &r, min(2, len(responses)-1-i)).data
 		// The next ones must not disturb what is still on its way.
 		wg.Go(func() {
 			got := &pb.WatchResponse{}
-			if err := proto.Unmarshal(message.data.Materialize(), got); err != nil {
+			if err := proto.Unmarshal(data.Materialize(), got); err != nil {
 				t.Errorf("%+v: %v", r, err)
 			}
 			want := r.Message(&pb.ResponseHeader{ClusterId: h.cluster, MemberId: h.member, RaftTerm: h.term})

@@ -52,6 +52,9 @@ func (h *holder) use(more int) {
 		switch {
 		case more > 0 && !h.gone && !h.run.healed:
 			h.values++
+			if h.chance.Permille(300) {
+				h.look()
+			}
 			key := fmt.Appendf(nil, "%s/%d", leaseGroup, h.chance.Intn(4))
 			put := &pb.PutRequest{Key: key, Value: fmt.Appendf(nil, "holder %d.%d", h.client.id, h.values), Lease: h.lease.ID, PrevKv: h.chance.Permille(300)}
 			if h.chance.Permille(150) {

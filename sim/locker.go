@@ -93,7 +93,14 @@ func (l *locker) hold(rec *linearizability.LockRecord, writes int) {
 	r.world.After(wait, world.Client, func() {
 		if writes > 0 {
 			l.values++
-			l.ask(lockGroup, l.fencedWrite(rec.Key), func(int, bool) { l.hold(rec, writes-1) })
+			l.ask(lockGroup, l.fencedWrite(rec.Key), func(_ int, ok bool) {
+				if !ok {
+					// It may still be under way. With another lease the key that it compares is another one.
+					l.leave()
+					return
+				}
+				l.hold(rec, writes-1)
+			})
 			return
 		}
 		if l.chance.Permille(250) {

@@ -93,7 +93,8 @@ const unknownFor = 90 * time.Second
 func (s *session) renew(round int, rec *linearizability.LeaseRecord) {
 	at := len(rec.Renewals)
 	asked := s.run.now()
-	rec.Renewals = append(rec.Renewals, linearizability.Act{Asked: asked, Until: asked + int64(unknownFor), Outcome: linearizability.Unknown})
+	rec.Renewals = append(rec.Renewals, linearizability.LeaseAnswer{Act: linearizability.Act{
+		Asked: asked, Until: asked + int64(unknownFor), Outcome: linearizability.Unknown}})
 	patience := s.calls.chance.Duration(300*time.Millisecond, 3*time.Second)
 	s.calls.visit(patience, func(m *node.Member, done func(any, uint64)) func() {
 		call.Do(m, call.LeaseKeepAlive, s.run.limits, &pb.LeaseKeepAliveRequest{ID: rec.ID}, func(resp *pb.LeaseKeepAliveResponse, _ call.Outcome, err error) {
@@ -105,7 +106,7 @@ func (s *session) renew(round int, rec *linearizability.LeaseRecord) {
 		hurry := false
 		switch v := p.value.(type) {
 		case *pb.LeaseKeepAliveResponse:
-			act.Until, act.Outcome = s.run.now(), linearizability.Answered
+			act.Until, act.Outcome, act.TTL = s.run.now(), linearizability.Answered, v.GetTTL()
 			if v.GetTTL() == 0 {
 				act.Outcome = linearizability.Refused
 				s.gone, s.keeping = true, false
@@ -121,6 +122,30 @@ func (s *session) renew(round int, rec *linearizability.LeaseRecord) {
 			hurry = true
 		}
 		s.renewSoon(round, rec, hurry)
+	})
+}
+
+// look asks how much is left of the lease.
+func (s *session) look() {
+	rec, asked := s.lease, s.run.now()
+	if rec.ID == 0 {
+		return
+	}
+	s.calls.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
+		call.Do(m, call.LeaseTimeToLive, s.run.limits, &pb.LeaseTimeToLiveRequest{ID: rec.ID, Keys: true},
+			func(resp *pb.LeaseTimeToLiveResponse, _ call.Outcome, err error) { answered(done, resp, err) })
+		return nil
+	}, func(p reply) {
+		v, ok := p.value.(*pb.LeaseTimeToLiveResponse)
+		if !ok {
+			return
+		}
+		a := linearizability.LeaseAnswer{Act: linearizability.Act{Asked: asked, Until: s.run.now(), Outcome: linearizability.Answered},
+			TTL: v.GetGrantedTTL(), Remaining: v.GetTTL()}
+		if v.GetTTL() < 0 {
+			a.Outcome = linearizability.Refused
+		}
+		rec.Looks = append(rec.Looks, a)
 	})
 }
 

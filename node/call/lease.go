@@ -73,7 +73,8 @@ var LeaseTimeToLive = Unary[*pb.LeaseTimeToLiveRequest, *pb.LeaseTimeToLiveRespo
 			}
 			resp.Keys = o.View.LeaseKeys(r.GetID())
 		}
-		resp.TTL, resp.GrantedTTL = o.Lease.Remaining, o.Lease.Granted
+		// A new leader adds some time to what is left, which it does not promise.
+		resp.TTL, resp.GrantedTTL = min(o.Lease.Remaining, o.Lease.Granted), o.Lease.Granted
 		return resp, nil
 	},
 }

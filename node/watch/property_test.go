@@ -251,17 +251,17 @@ func genKey(t *rapid.T) string {
 
 func genCreate(t *rapid.T, head int64) *pb.WatchCreateRequest {
 	r := &pb.WatchCreateRequest{
-		Key:            []byte(rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "watched")),
+		Key:            []byte(rapid.SampledFrom([]string{"a", "a", "a", "", "b", "c"}).Draw(t, "watched")),
 		RangeEnd:       []byte(rapid.SampledFrom([]string{"", "", "\x00", "d", "e"}).Draw(t, "end")),
 		ProgressNotify: rapid.Bool().Draw(t, "notify"),
-		PrevKv:         rapid.Bool().Draw(t, "prev"),
+		PrevKv:         rapid.IntRange(0, 2).Draw(t, "prev") == 0,
 		Fragment:       rapid.Bool().Draw(t, "fragment"),
 	}
 	if rapid.Bool().Draw(t, "started") {
 		r.StartRevision = rapid.Int64Range(1, head+6).Draw(t, "start")
 	}
-	if f := rapid.IntRange(0, 5).Draw(t, "filter"); f < 2 {
-		r.Filters = []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_FilterType(f)}
+	if f := rapid.IntRange(0, 7).Draw(t, "filter"); f > 5 {
+		r.Filters = []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_FilterType(f - 6)}
 	}
 	return r
 }

@@ -3,6 +3,7 @@ package watch_test
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -284,5 +285,27 @@ func TestBehind_CountsThoseThatCatchUp(t *testing.T) {
 	c.drain()
 	if n := c.stream.Behind(); n != 0 {
 		t.Errorf("%d are behind in the end", n)
+	}
+}
+
+// TestStep_ArrivesWhileOthersLag: one that has caught up joins others that have not got so far, and is told nothing twice.
+func TestStep_ArrivesWhileOthersLag(t *testing.T) {
+	w := newWorld(t)
+	c := w.client(watch.Options{ChunkBytes: 1})
+	c.create(&pb.WatchCreateRequest{Key: []byte("a")})
+	c.drain()
+	for range 4 {
+		w.put("a", "")
+	}
+	w.catchUp()
+	c.create(&pb.WatchCreateRequest{Key: []byte("a"), StartRevision: 5})
+	told := map[int64][]int64{}
+	for _, m := range c.drain() {
+		for _, e := range m.Events {
+			told[m.WatchId] = append(told[m.WatchId], e.Kv.ModRevision)
+		}
+	}
+	if want := map[int64][]int64{0: {2, 3, 4, 5}, 1: {5}}; !reflect.DeepEqual(told, want) {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }

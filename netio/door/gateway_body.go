@@ -68,17 +68,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.left < 0 {
 		return 0, b.tooLarge()
 	}
-	if !b.endless {
-		// This fails for a websocket, which nobody waits for.
-		_ = b.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	if !b.endless && !b.ended.Load() {
+		b.expire(time.Now().Add(bodyTimeout))
 	}
 	n, err := b.body.Read(p)
 	b.left -= int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
 		b.ended.Store(true)
-		// The connection is read on, to notice when the client goes.
-		_ = b.control.SetReadDeadline(time.Time{})
+		if !b.endless {
+			// The connection is read on, to notice when the client goes.
+			b.expire(time.Time{})
+		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.fail(status.New(codes.DeadlineExceeded, "request body stalled"))
 	case err != nil:
@@ -95,6 +96,10 @@ func (b *requestBody) tooLarge() error {
 	b.fail(s)
 	return s.Err()
 }
+
+// expire sets the deadline of reading. It is for the handler's own goroutine: net/http sets deadlines, too, when a handler has returned.
+// It fails for a websocket, which nobody waits for.
+func (b *requestBody) expire(at time.Time) { _ = b.control.SetReadDeadline(at) }
 
 // Close implements io.Closer.
 func (b *requestBody) Close() error { return b.body.Close() }

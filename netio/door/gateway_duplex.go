@@ -52,6 +52,6 @@ func (a *duplexAnswer) begin() {
 func (a *duplexAnswer) end() {
 	a.begin()
 	if !a.body.ended.Load() {
-		_ = a.body.control.SetReadDeadline(time.Now().Add(abandonGrace))
+		a.body.expire(time.Now().Add(abandonGrace))
 	}
 }

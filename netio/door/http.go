@@ -28,7 +28,11 @@ func newHTTPServer(h http.Handler) *http.Server {
 func crashing(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // not a bug: the way to cut an answer off
+				panic(p)
+			default:
 				go panic(fmt.Sprintf("in a handler of %s: %v", r.URL.Path, p))
 				select {}
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -154,5 +155,24 @@ func TestHTTP_ABodyThatStallsIsGivenUp(t *testing.T) {
 	c.send("5\r\n{\"key\r\n")
 	if status, _ := c.head(); status != "504 Gateway Timeout" {
 		t.Error(status)
+	}
+}
+
+func TestHTTP_AnAbortedAnswerIsNoWholeOne(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half an ans")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	server.Start()
+	defer server.Close()
+	resp, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("taken for whole: %q", b)
 	}
 }

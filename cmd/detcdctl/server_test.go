@@ -26,6 +26,9 @@ func serverBinary(t *testing.T) string {
 	return path
 }
 
+// peerURL is where no member listens, nor any other is: ids are derived from it, and so are the same in all servers.
+const peerURL = "http://127.0.0.1:9"
+
 // startServer starts a member that says clients reach it at advertised (empty: where it listens), waits until it answers, and returns where it
 // listens. It ends with the test.
 func startServer(t *testing.T, binary, advertised string) string {
@@ -42,7 +45,7 @@ func startServer(t *testing.T, binary, advertised string) string {
 	defer log.Close()
 	c := exec.Command(binary, "--name", "one", "--data-dir", filepath.Join(dir, "data"),
 		"--listen-client-urls", "http://"+clients, "--advertise-client-urls", "http://"+advertised,
-		"--listen-peer-urls", "http://"+peers, "--initial-advertise-peer-urls", "http://"+peers, "--initial-cluster", "one=http://"+peers,
+		"--listen-peer-urls", "http://"+peers, "--initial-advertise-peer-urls", peerURL, "--initial-cluster", "one="+peerURL,
 		"--strict-reconfig-check=false")
 	c.Stdout, c.Stderr = log, log
 	if err := c.Start(); err != nil {

@@ -132,3 +132,10 @@ func (q *queue) pop() *cohort {
 }
 
 func (q *queue) len() int { return len(q.waiting) - q.head }
+
+func (q *queue) watchers() (n int) {
+	for _, c := range q.waiting[q.head:] {
+		n += len(c.watchers)
+	}
+	return n
+}

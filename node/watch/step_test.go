@@ -269,7 +269,7 @@ func TestStep_NothingToDo(t *testing.T) {
 	}
 }
 
-func TestBehind_CountsThoseThatCatchUp(t *testing.T) {
+func TestBehind_CountsThoseThatLag(t *testing.T) {
 	w := newWorld(t)
 	for range 4 {
 		w.put("a", "")
@@ -281,6 +281,14 @@ func TestBehind_CountsThoseThatCatchUp(t *testing.T) {
 	}
 	if n := c.stream.Behind(); n != 3 {
 		t.Errorf("%d are behind", n)
+	}
+	c.drain()
+	w.put("a", "")
+	w.put("a", "")
+	w.catchUp()
+	c.step()
+	if n := c.stream.Behind(); n != 4 {
+		t.Errorf("%d are behind after half of what is new", n)
 	}
 	c.drain()
 	if n := c.stream.Behind(); n != 0 {

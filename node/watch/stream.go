@@ -65,13 +65,9 @@ func NewStream(p Port, o Options) *Stream {
 // Watchers is the number of watchers.
 func (s *Stream) Watchers() int { return len(s.watchers) }
 
-// Behind is the number of watchers that are catching up, for metrics.
-func (s *Stream) Behind() (n int) {
-	for _, c := range s.behind.waiting[s.behind.head:] {
-		n += len(c.watchers)
-	}
-	return n
-}
+// Behind is the number of watchers that have something to look at, for metrics: those that catch up, and those that the last steps did
+// not get round to.
+func (s *Stream) Behind() (n int) { return s.live.watchers() + s.behind.watchers() }
 
 // Handle takes a request of the client's. What it answers is returned by the next Step, which is due now. A caller that does not take
 // requests while it cannot put out answers keeps the memory of the stream bounded.

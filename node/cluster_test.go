@@ -54,6 +54,7 @@ type seat struct {
 	cut     bool // from all others
 	entries []entry
 	failed  error
+	lines   map[port.Level][]string // logged
 }
 
 // entry is a committed entry as a member told its observer.
@@ -63,8 +64,8 @@ type entry struct {
 }
 
 const (
-	hop  = time.Millisecond // what a message takes
-	work = time.Millisecond // what a piece of work in a lane takes
+	hop  = time.Millisecond     // what a message takes
+	work = 3 * time.Millisecond // what a piece of work in a lane takes
 )
 
 // newCluster opens n members with the ids 1 to n.
@@ -315,7 +316,12 @@ func (s *seat) Run(job func(), done func()) {
 }
 
 // Log implements port.Logger.
-func (s *seat) Log(port.Level, string, ...any) {}
+func (s *seat) Log(level port.Level, msg string, _ ...any) {
+	if s.lines == nil {
+		s.lines = make(map[port.Level][]string)
+	}
+	s.lines[level] = append(s.lines[level], msg)
+}
 
 // Committed implements Observer.
 func (s *seat) Committed(index, term uint64, data []byte) {

@@ -64,7 +64,7 @@ type leaseFlight struct {
 const (
 	// maxLeaseFlights is how many messages with questions may be unanswered, and maxLeaseAsks how many questions are in one.
 	maxLeaseFlights = 64
-	maxLeaseAsks    = 4096
+	maxLeaseAsks    = 1024
 	// leaseWindow is how far, in sequence numbers, a member's questions may overtake each other: the leader remembers what it answered
 	// within it.
 	leaseWindow = 256

@@ -246,6 +246,7 @@ func (m *Member) answerSlot(s leaseSlot, t LeaseTTL) {
 	w := s.work
 	w.times[s.at] = t
 	if w.left--; w.left == 0 {
+		w.items = nil // only the answer is remembered
 		m.sendLeaseAnswer(w)
 	}
 }

@@ -2,12 +2,14 @@ package node
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/watch"
 )
 
@@ -142,5 +144,34 @@ func TestMember_ProposalsOutliveALeader(t *testing.T) {
 		if r.Count != 2 {
 			t.Errorf("member %d has %d keys", s.id, r.Count)
 		}
+	}
+}
+
+// A start and an election go by without lines that would alarm a person.
+func TestMember_LogsNothingThatOnlyRaftUnderstands(t *testing.T) {
+	const noise = "missing from unstable log"
+	c := newCluster(t, 3, nil)
+	l := c.elect(2)
+	for range 3 {
+		l.propose(put("a", 0)) // one is written, the others wait and are then written together
+	}
+	c.run(time.Second)
+	quiet := 0
+	for _, s := range c.seats {
+		for level, lines := range s.lines {
+			for _, line := range lines {
+				switch {
+				case level > port.Info:
+					t.Errorf("member %d, level %d: %s", s.id, level, line)
+				case strings.Contains(line, noise) && level > port.Debug:
+					t.Errorf("member %d: %s", s.id, line)
+				case strings.Contains(line, noise):
+					quiet++
+				}
+			}
+		}
+	}
+	if quiet == 0 {
+		t.Error("raft did not say it: the text has changed")
 	}
 }

@@ -37,6 +37,8 @@ func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
 		data = m.data
 	case *pb.PutResponse:
 		data = encodePut(m)
+	case *pb.LeaseKeepAliveResponse:
+		data = encodeKeepAlive(m)
 	default:
 		data, err = c.proto.Marshal(v)
 	}
@@ -53,6 +55,8 @@ func (c *codec) Unmarshal(data mem.BufferSlice, v any) error {
 		err = decodePut(flat(data), m)
 	case *pb.RangeRequest:
 		err = decodeRange(flat(data), m)
+	case *pb.LeaseKeepAliveRequest:
+		err = decodeKeepAlive(flat(data), m)
 	default:
 		return c.proto.Unmarshal(data, v)
 	}

@@ -41,6 +41,8 @@ type Backend interface {
 	Status() node.Status
 	// Renew gives a lease its whole time again; ttl is in seconds, 0: there is no such lease.
 	Renew(ctx context.Context, id int64) (ttl int64, err error)
+	// Turn has fn run in one of the member's next turns, without waiting for it. False: the member has ended.
+	Turn(fn func(m call.Member)) bool
 	// TimeToLive asks the leader about a lease.
 	TimeToLive(ctx context.Context, id int64) (node.LeaseTTL, error)
 	// Begin has begin run in one of the member's turns and waits until it calls done, in that turn or a later one. When ctx ends first, what

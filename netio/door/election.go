@@ -82,10 +82,7 @@ func (l *leaders) push(r *v3electionpb.LeaderResponse) {
 	}
 	l.queue = append(l.queue, r)
 	l.mu.Unlock()
-	select {
-	case l.news <- struct{}{}:
-	default:
-	}
+	signal(l.news)
 }
 
 // pop takes the oldest; nil: there is none.

@@ -27,9 +27,10 @@ type single struct {
 	status   node.Status
 	// stuck, unless nil, is what Propose and Linearize wait for.
 	stuck chan struct{}
-	// onLinearize and onRenew, unless nil, are called by Linearize and Renew first.
+	// onLinearize, unless nil, is called by Linearize first.
 	onLinearize func()
-	onRenew     func(id int64)
+	// renew, unless nil, is what renewing does in a turn.
+	renew func(id int64, done func(int64, error))
 	hub         watch.Hub
 	// later is called before the turn ends.
 	later []func()
@@ -130,13 +131,16 @@ func (s *single) Renew(ctx context.Context, id int64) (ttl int64, err error) {
 	if err := s.wait(ctx); err != nil {
 		return 0, err
 	}
-	if s.onRenew != nil {
-		s.onRenew(id)
-	}
 	v := s.View()
 	defer v.Release()
 	l, _ := v.Lease(id)
 	return l.TTL, nil
+}
+
+// Turn implements Backend.
+func (s *single) Turn(fn func(call.Member)) bool {
+	s.turn(func() { fn(turns{s}) })
+	return true
 }
 
 // TimeToLive implements Backend.
@@ -187,6 +191,10 @@ func (t turns) Linearize(done func(*statemachine.View, error)) {
 }
 
 func (t turns) Renew(id int64, done func(int64, error)) {
+	if t.renew != nil {
+		t.renew(id, done)
+		return
+	}
 	l, _ := t.machine.Published().Lease(id)
 	t.later = append(t.later, func() { done(l.TTL, nil) })
 }

@@ -2,8 +2,6 @@ package door
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -38,78 +36,4 @@ func (l *leaseService) LeaseTimeToLive(ctx context.Context, r *pb.LeaseTimeToLiv
 // LeaseLeases lists the leases.
 func (l *leaseService) LeaseLeases(ctx context.Context, r *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
 	return do(ctx, l.door, &call.LeaseLeases, r)
-}
-
-// renewalsMax is how many renewals of one stream may be under way.
-const renewalsMax = 256
-
-// renewal is one request of a keep-alive stream and, once done is closed, its answer.
-type renewal struct {
-	done chan struct{}
-	resp *pb.LeaseKeepAliveResponse
-	err  error
-}
-
-// LeaseKeepAlive renews leases. It does not wait for one answer before it takes the next request: what comes together goes to the leader
-// together. Answers keep the order of the requests.
-func (l *leaseService) LeaseKeepAlive(stream pb.Lease_LeaseKeepAliveServer) error {
-	ctx := stream.Context()
-	renewals := make(chan *renewal, renewalsMax)
-	failed := make(chan error, 1)
-	go func() {
-		defer close(renewals)
-		if err := l.receiveRenewals(stream, renewals); err != nil {
-			failed <- err
-		}
-	}()
-	for {
-		select {
-		case n, open := <-renewals:
-			if !open {
-				select {
-				case err := <-failed:
-					return err
-				default:
-					return nil
-				}
-			}
-			select {
-			case <-n.done:
-			case <-ctx.Done():
-				return ended(ctx)
-			}
-			if n.err != nil {
-				return n.err
-			}
-			if err := stream.Send(n.resp); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ended(ctx)
-		}
-	}
-}
-
-// receiveRenewals begins a renewal for each request, until the client has no more of them.
-func (l *leaseService) receiveRenewals(stream pb.Lease_LeaseKeepAliveServer, renewals chan<- *renewal) error {
-	ctx := stream.Context()
-	for {
-		r, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		n := &renewal{done: make(chan struct{})}
-		select {
-		case renewals <- n:
-		case <-ctx.Done():
-			return ended(ctx)
-		}
-		go func() {
-			n.resp, n.err = do(ctx, l.door, &call.LeaseKeepAlive, r)
-			close(n.done)
-		}()
-	}
 }

@@ -2,6 +2,8 @@ package door
 
 import (
 	"io"
+	"slices"
+	"sync/atomic"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -62,12 +64,13 @@ func TestLeaseKeepAlive_IsPipelined(t *testing.T) {
 	for id := range int64(n) {
 		b.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: id + 1, TTL: 100 + id}})
 	}
-	lastBegun := make(chan struct{})
-	b.onRenew = func(id int64) {
-		if id == n {
-			close(lastBegun)
+	var begun []func()
+	b.renew = func(id int64, done func(int64, error)) {
+		begun = append(begun, func() { done(99+id, nil) })
+		if len(begun) == n {
+			slices.Reverse(begun)
+			b.later, begun = append(b.later, begun...), nil
 		}
-		<-lastBegun
 	}
 	stream, err := pb.NewLeaseClient(dialled(t, opened(t, b, nil)).ActiveConnection()).LeaseKeepAlive(bounded(t))
 	if err != nil {
@@ -95,7 +98,10 @@ func TestLeaseKeepAlive_IsPipelined(t *testing.T) {
 func TestLeaseKeepAlive_HeaderIsFromBefore(t *testing.T) {
 	b := newSingle()
 	b.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 7, TTL: 60}})
-	b.onRenew = func(int64) { b.put("k", "meanwhile") }
+	b.renew = func(_ int64, done func(int64, error)) {
+		b.applyInTurn(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("k")}})
+		done(60, nil)
+	}
 	stream, err := pb.NewLeaseClient(dialled(t, opened(t, b, nil)).ActiveConnection()).LeaseKeepAlive(bounded(t))
 	if err != nil {
 		t.Fatal(err)
@@ -112,13 +118,8 @@ func TestLeaseKeepAlive_HeaderIsFromBefore(t *testing.T) {
 // the stream.
 func TestLeaseKeepAlive_IsBoundedAndEndsWithTheMember(t *testing.T) {
 	b := newSingle()
-	begun := make(chan struct{}, 10*renewalsMax)
-	hang := make(chan struct{})
-	defer close(hang)
-	b.onRenew = func(int64) {
-		begun <- struct{}{}
-		<-hang
-	}
+	var begun atomic.Int64
+	b.renew = func(int64, func(int64, error)) { begun.Add(1) }
 	d, address := openedDoor(t, b, nil)
 	stream, err := pb.NewLeaseClient(dialled(t, address).ActiveConnection()).LeaseKeepAlive(bounded(t))
 	if err != nil {
@@ -129,18 +130,42 @@ func TestLeaseKeepAlive_IsBoundedAndEndsWithTheMember(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range renewalsMax {
-		<-begun
-	}
+	until(t, bounded(t), "as many renewals as may be are under way", func() bool { return begun.Load() == renewalsMax })
 	if err := d.Close(bounded(t)); err != nil {
 		t.Error(err)
 	}
-	// One more is in the sender's hands.
-	if n := renewalsMax + len(begun); n > renewalsMax+1 {
+	if n := begun.Load(); n > renewalsMax {
 		t.Errorf("%d renewals were under way", n)
 	}
 	if _, err := stream.Recv(); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCStopped) {
 		t.Errorf("error %v, want %v", err, rpctypes.ErrGRPCStopped)
+	}
+}
+
+// An error that is not about the lease ends the stream, after the answers before it.
+func TestLeaseKeepAlive_EndsWithAnError(t *testing.T) {
+	b := newSingle()
+	b.renew = func(id int64, done func(int64, error)) {
+		if id == 2 {
+			done(0, rpctypes.ErrGRPCTimeout)
+			return
+		}
+		done(5, nil)
+	}
+	stream, err := pb.NewLeaseClient(dialled(t, opened(t, b, nil)).ActiveConnection()).LeaseKeepAlive(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []int64{1, 2, 3} {
+		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: id}); err != nil {
+			break // the stream has ended already
+		}
+	}
+	if r, err := stream.Recv(); err != nil || r.ID != 1 || r.TTL != 5 {
+		t.Errorf("%v, error %v", r, err)
+	}
+	if r, err := stream.Recv(); status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCTimeout) {
+		t.Errorf("%v, error %v, want %v", r, err, rpctypes.ErrGRPCTimeout)
 	}
 }
 

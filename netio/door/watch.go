@@ -79,12 +79,7 @@ var always = func() <-chan struct{} {
 }()
 
 // awake is called in the member's turns.
-func (s *watching) awake() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *watching) awake() { signal(s.wake) }
 
 // run serves the stream until it ends.
 func (s *watching) run() error {

@@ -221,3 +221,25 @@ func encodePut(m *pb.PutResponse) mem.BufferSlice {
 	}
 	return mem.BufferSlice{mem.SliceBuffer(b)}
 }
+
+// decodeKeepAlive reads a LeaseKeepAliveRequest as decodePut reads a PutRequest.
+func decodeKeepAlive(data []byte, m *pb.LeaseKeepAliveRequest) error {
+	return fields(data, func(n protowire.Number, t protowire.Type, b []byte) int {
+		if n != 1 || t != protowire.VarintType {
+			return 0
+		}
+		id, size := protowire.ConsumeVarint(b)
+		m.ID = int64(id)
+		return size
+	})
+}
+
+// encodeKeepAlive writes a LeaseKeepAliveResponse.
+func encodeKeepAlive(m *pb.LeaseKeepAliveResponse) mem.BufferSlice {
+	b := make([]byte, 0, headerMax+2*(1+10))
+	if h := m.GetHeader(); h != nil {
+		b = header{h.GetClusterId(), h.GetMemberId(), h.GetRaftTerm(), h.GetRevision()}.append(b)
+	}
+	b = appendVarint(b, 2, uint64(m.GetID()))
+	return mem.BufferSlice{mem.SliceBuffer(appendVarint(b, 3, uint64(m.GetTTL())))}
+}

@@ -53,6 +53,30 @@ func TestCodec_ReadsRangesAsTheLibraryDoes(t *testing.T) {
 	})
 }
 
+func TestCodec_RenewsAsTheLibraryDoes(t *testing.T) {
+	c := newCodec()
+	rapid.Check(t, func(t *rapid.T) {
+		number := func(name string) int64 { return rapid.Int64().Draw(t, name) }
+		want := &pb.LeaseKeepAliveRequest{ID: number("id")}
+		got := &pb.LeaseKeepAliveRequest{}
+		if err := c.Unmarshal(pieces(t, marshal(t, want)), got); err != nil || !proto.Equal(got, want) {
+			t.Fatalf("got %v, error %v; want %v", got, err, want)
+		}
+		answer := &pb.LeaseKeepAliveResponse{ID: number("id"), TTL: number("ttl")}
+		if rapid.Bool().Draw(t, "with header") {
+			answer.Header = header{rapid.Uint64().Draw(t, "cluster"), rapid.Uint64().Draw(t, "member"), rapid.Uint64().Draw(t, "term"), number("revision")}.message()
+		}
+		data, err := c.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := &pb.LeaseKeepAliveResponse{}
+		if err := proto.Unmarshal(data.Materialize(), sent); err != nil || !proto.Equal(sent, answer) {
+			t.Fatalf("sent %v, error %v; want %v", sent, err, answer)
+		}
+	})
+}
+
 // pieces cuts data as it may come from a connection.
 func pieces(t *rapid.T, data []byte) mem.BufferSlice {
 	cut := rapid.IntRange(0, len(data)).Draw(t, "cut")

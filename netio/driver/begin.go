@@ -7,6 +7,12 @@ import (
 	calls "github.com/detcd/detcd/node/call"
 )
 
+// Turn has fn run in one of the next turns, in the order given, and does not wait for that. False: the member has ended, and fn is not run;
+// should it end before that turn, fn is not run either.
+func (d *Driver) Turn(fn func(m calls.Member)) bool {
+	return d.inbox.push(item{kind: itemDone, fn: func() { fn(d.member) }})
+}
+
 // Begin makes a call that may take long and has something to give back when its caller is gone, such as a place in a queue. begin is
 // run in a turn; it calls done in that turn or a later one, and returns how to cancel the call, or nil if that is not possible. Begin
 // returns nil once done was called. When ctx ends before that it returns ctx's error at once, and the call is cancelled in a turn; done

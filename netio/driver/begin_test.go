@@ -60,6 +60,29 @@ func TestDriver_BeginWaitsForDone(t *testing.T) {
 	}
 }
 
+func TestDriver_TurnDoesNotWait(t *testing.T) {
+	f := newFake(t)
+	d := f.start(Options{})
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	f.onReceive = func([]byte) {
+		close(entered)
+		<-leave
+	}
+	d.Receive(2, []byte("a long turn"))
+	<-entered
+	if !d.Turn(func(m calls.Member) { m.Renew(1, func(int64, error) { close(done) }) }) {
+		t.Error("refused")
+	}
+	close(leave)
+	<-done
+	if err := d.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if d.Turn(func(calls.Member) { t.Error("run after the end") }) {
+		t.Error("accepted after the end")
+	}
+}
+
 // A caller that gives up does not wait, its call is cancelled in a turn, and what the call answers then hurts nobody.
 func TestDriver_BeginIsCancelled(t *testing.T) {
 	f := newFake(t)

@@ -100,9 +100,10 @@ func (a *app) destination(f *mirrorFlags, endpoint string) (*clientv3.Client, er
 
 // mirroring copies keys from one cluster to another.
 type mirroring struct {
-	flags    *mirrorFlags
-	from, to *clientv3.Client
-	total    atomic.Int64 // keys put and deleted
+	flags *mirrorFlags
+	from  *clientv3.Client
+	to    clientv3.KV
+	total atomic.Int64 // keys put and deleted
 }
 
 // run returns only when it cannot go on.

@@ -102,6 +102,7 @@ func shellWords(line string) []string {
 type tool struct {
 	path string
 	env  []string
+	name string // that it is started by
 }
 
 func ourTool(t *testing.T) tool {
@@ -110,7 +111,7 @@ func ourTool(t *testing.T) tool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tool{path, []string{asCommand + "=1"}}
+	return tool{path, []string{asCommand + "=1"}, "etcdctl"}
 }
 
 func stockTool(t *testing.T) tool {
@@ -119,19 +120,19 @@ func stockTool(t *testing.T) tool {
 	if text, err := exec.Command("go", "build", "-o", path, "go.etcd.io/etcd/etcdctl/v3").CombinedOutput(); err != nil {
 		t.Skipf("no stock etcdctl to compare with (the tape still is): %v\n%s", err, text)
 	}
-	return tool{path: path}
+	return tool{path: path, name: "etcdctl"}
 }
 
 // commandLimit is when a command counts as hung.
 const commandLimit = 20 * time.Second
 
-// run runs one step under the name etcdctl against an endpoint.
+// run runs one step against an endpoint.
 func (tl tool) run(t *testing.T, s step, endpoint string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	c := exec.CommandContext(ctx, tl.path)
-	c.Args = append([]string{"etcdctl"}, s.Args...)
+	c.Args = append([]string{tl.name}, s.Args...)
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, envPrefix) }), tl.env...)
 	c.Env = append(c.Env, s.Env...)
 	if !slices.ContainsFunc(append(slices.Clone(s.Args), s.Env...), func(w string) bool {

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// answering starts a server that answers each call of a method with the given messages, and says where.
+func answering(t *testing.T, answers map[string][]proto.Message) string {
+	t.Helper()
+	l, _ := endpoint(t)
+	serve(t, l, func(_ any, s grpc.ServerStream) error {
+		method, _ := grpc.MethodFromServerStream(s)
+		var request []byte
+		if err := s.RecvMsg(&request); err != nil {
+			return err
+		}
+		messages, known := answers[method]
+		if !known {
+			return status.Error(codes.Unimplemented, method)
+		}
+		for _, m := range messages {
+			encoded, err := proto.Marshal(m)
+			if err != nil {
+				return err
+			}
+			if err := s.SendMsg(&encoded); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return l.Addr().String()
+}
+
+// inProcess is a run of the command with its output kept.
+func inProcess(name string, environ ...string) (a *app, stdout, stderr *bytes.Buffer) {
+	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	return &app{name: name, stdin: strings.NewReader(""), stdout: stdout, stderr: stderr, environ: environ}, stdout, stderr
+}
+
+// Introductions to etcd look for "lease X" or for "ID X" in what lease grant prints: the stock tool prints the one, detcdctl both.
+func TestLeaseGrant_UnderEitherName(t *testing.T) {
+	server := answering(t, map[string][]proto.Message{"/etcdserverpb.Lease/LeaseGrant": {&pb.LeaseGrantResponse{ID: 0x1234abcd, TTL: 60}}})
+	for name, want := range map[string]string{
+		"etcdctl":  "lease 000000001234abcd granted with TTL(60s)\n",
+		"detcdctl": "lease 000000001234abcd granted with TTL(60s), ID 000000001234abcd\n",
+	} {
+		a, stdout, stderr := inProcess(name)
+		if code := a.run([]string{"--endpoints", server, "lease", "grant", "60"}); code != exitSuccess || stdout.String() != want {
+			t.Errorf("%s: exit %d, %q, %q", name, code, stdout, stderr)
+		}
+	}
+}
+
+// What is started by the name etcdctl is a matter of the process: this is the whole of it.
+func TestLeaseGrant_ByTheNameOfTheProcess(t *testing.T) {
+	server := answering(t, map[string][]proto.Message{"/etcdserverpb.Lease/LeaseGrant": {&pb.LeaseGrantResponse{ID: 255, TTL: 60}}})
+	for name, idShown := range map[string]bool{"/usr/bin/etcdctl": false, "etcdctl.exe": false, "./detcdctl": true} {
+		tl := ourTool(t)
+		tl.name = name
+		o := tl.run(t, step{Args: []string{"lease", "grant", "60"}}, server)
+		if got := regexp.MustCompile(`ID [0-9a-f]{16}\n`).MatchString(o.Stdout); got != idShown || o.Exit != exitSuccess {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+}
+
+func TestEnvironment_BesideItsFlagIsAnError(t *testing.T) {
+	a, stdout, stderr := inProcess("etcdctl", "ETCDCTL_ENDPOINTS=127.0.0.1:1")
+	if code := a.run([]string{"--endpoints=127.0.0.1:2", "get", "foo"}); code != exitError || stdout.Len() > 0 {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
+	if !strings.Contains(stderr.String(), "conflicting environment variable ETCDCTL_ENDPOINTS is shadowed by --endpoints") {
+		t.Errorf("%q", stderr)
+	}
+}
+
+func TestEnvironment_SetsEveryGlobalFlag(t *testing.T) {
+	server := answering(t, map[string][]proto.Message{"/etcdserverpb.KV/Put": {&pb.PutResponse{Header: &pb.ResponseHeader{Revision: 7}}}})
+	a, stdout, stderr := inProcess("etcdctl", "ETCDCTL_ENDPOINTS="+server, "ETCDCTL_WRITE_OUT=json", "ETCDCTL_COMMAND_TIMEOUT=17s", "ETCDCTL_HEX=true")
+	if code := a.run([]string{"put", "a", "b"}); code != exitSuccess || stdout.String() != "{\"header\":{\"revision\":7}}\n" {
+		t.Fatalf("exit %d, %q, %q", code, stdout, stderr)
+	}
+	if a.global.commandTimeout.String() != "17s" || !a.global.hex {
+		t.Errorf("%+v", a.global)
+	}
+}
+
+func TestConsistency_NamesWhatWasGiven(t *testing.T) {
+	a, _, stderr := inProcess("etcdctl")
+	if code := a.run([]string{"member", "list", "--consistency=x"}); code != exitBadFeature || stderr.String() != "Error: unknown consistency flag \"x\"\n" {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+}
+
+func TestHints_OnATerminalOnly(t *testing.T) {
+	run := func(terminal bool) string {
+		a, _, stderr := inProcess("detcdctl")
+		a.terminal = terminal
+		a.run([]string{"--endpoints=127.0.0.1:1", "--command-timeout=200ms", "get", "foo"})
+		return stderr.String()
+	}
+	const hint = "No answer from 127.0.0.1:1 in time."
+	if out := run(true); !strings.HasPrefix(out, "Error: context deadline exceeded\n"+hint) {
+		t.Errorf("a person is told %q", out)
+	}
+	if out := run(false); strings.Contains(out, hint) || !strings.Contains(out, "Error: context deadline exceeded\n") {
+		t.Errorf("a script is told %q", out)
+	}
+}
+
+func TestAdvice_ForWhatPeopleRunInto(t *testing.T) {
+	a, _, _ := inProcess("detcdctl")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{rpctypes.ErrCompacted, "--rev"},
+		{rpctypes.ErrNoSpace, "detcdctl alarm disarm"},
+		{rpctypes.ErrUserEmpty, "--user"},
+		{rpctypes.ErrLeaseNotFound, "detcdctl lease list"},
+		{fmt.Errorf("failed to revoke lease (%w)", rpctypes.ErrLeaseNotFound), "detcdctl lease list"},
+		{status.Error(codes.Unimplemented, "unknown service"), "does not have that call"},
+		{io.EOF, ""},
+	} {
+		if got := a.advice(c.err); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%v: %q", c.err, got)
+		}
+	}
+}
+
+func TestSnapshotSave_WritesAWholeFileOrNone(t *testing.T) {
+	whole := bytes.Repeat([]byte{7}, 512)
+	sum := sha256.Sum256(whole)
+	for _, c := range []struct {
+		name   string
+		blob   []byte
+		code   int
+		stdout string
+	}{
+		{"whole", append(whole, sum[:]...), exitSuccess, "Snapshot saved at PATH\nServer version 3.7.0\n"},
+		{"cut", whole, exitInterrupted, ""},
+	} {
+		server := answering(t, map[string][]proto.Message{"/etcdserverpb.Maintenance/Snapshot": {
+			&pb.SnapshotResponse{RemainingBytes: 0, Blob: c.blob, Version: "3.7.0"},
+		}})
+		path := filepath.Join(t.TempDir(), "db")
+		a, stdout, _ := inProcess("etcdctl")
+		a.terminal = true // logs are not shown
+		code := a.run([]string{"--endpoints", server, "snapshot", "save", path})
+		if got := strings.ReplaceAll(stdout.String(), path, "PATH"); code != c.code || got != c.stdout {
+			t.Errorf("%s: exit %d, %q", c.name, code, got)
+		}
+		written, err := os.ReadFile(path)
+		if (err == nil) != (c.code == exitSuccess) || err == nil && !bytes.Equal(written, c.blob) {
+			t.Errorf("%s: %d bytes, %v", c.name, len(written), err)
+		}
+	}
+}
+
+func TestCompletion_KnowsTheCommands(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		a, stdout, stderr := inProcess("detcdctl")
+		if code := a.run([]string{"completion", shell}); code != exitSuccess || !strings.Contains(stdout.String(), "detcdctl") {
+			t.Errorf("%s: exit %d, %d bytes, %q", shell, code, stdout.Len(), stderr)
+		}
+	}
+}
+
+func TestOptions_ListsGlobalFlags(t *testing.T) {
+	a, stdout, _ := inProcess("detcdctl")
+	if code := a.run([]string{"options"}); code != exitSuccess {
+		t.Fatalf("exit %d", code)
+	}
+	for _, flag := range []string{
+		"endpoints", "debug", "write-out", "hex", "dial-timeout", "command-timeout", "keepalive-time", "keepalive-timeout", "max-request-bytes",
+		"max-recv-bytes", "insecure-transport", "insecure-discovery", "insecure-skip-tls-verify", "cert", "key", "cacert", "auth-jwt-token", "user",
+		"password", "discovery-srv", "discovery-srv-name",
+	} {
+		if !strings.Contains(stdout.String(), "--"+flag+" ") {
+			t.Errorf("--%s is not shown", flag)
+		}
+	}
+}

@@ -31,7 +31,7 @@ type single struct {
 	onLinearize func()
 	// renew, unless nil, is what renewing does in a turn.
 	renew func(id int64, done func(int64, error))
-	hub         watch.Hub
+	hub   watch.Hub
 	// later is called before the turn ends.
 	later []func()
 }

@@ -221,6 +221,9 @@ func TestObserve_TellsOfEachChangeOnce(t *testing.T) {
 	o.cancel()
 	c.append(putKey("n/1", "d3"))
 	c.settle()
+	if n := c.members[0].hub.Stats().Interests; n != 1 {
+		t.Errorf("%d interests are left, want that of the second observer", n)
+	}
 	if o.err != rpctypes.ErrGRPCCanceled || len(o.seen) != 5 || len(late.seen) != 2 {
 		t.Errorf("cancelled with %v; observed %q, %q", o.err, o.seen, late.seen)
 	}
@@ -250,6 +253,12 @@ func TestObserve_OverCompactedHistoryTellsWhoLeadsNow(t *testing.T) {
 	c.append(putKey("n/1", "b"))
 	c.append(putKey("n/1", "c"))
 	c.append(&pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: 4}})
+	c.members[0].jump()
+	c.settle()
+	o.want(t, "2: n/1=a", "4: n/1=c")
+	c.append(putKey("other", ""))
+	c.append(putKey("other", ""))
+	c.append(&pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: 6}})
 	c.members[0].jump()
 	c.settle()
 	o.want(t, "2: n/1=a", "4: n/1=c")

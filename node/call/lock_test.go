@@ -177,6 +177,26 @@ func TestLock_IsNotGivenToAnEndedLeaseByAMemberThatLagsBehind(t *testing.T) {
 	}
 }
 
+// The same, where the lock is free by the time that the answer to the entry comes.
+func TestLock_IsNotGivenToAnEndedLeaseRightAfterItsEntry(t *testing.T) {
+	c := newCluster(t, 2)
+	c.grant(1, 60)
+	c.grant(2, 60)
+	lock(c.members[0], "n", 1)
+	c.settle()
+	second := lock(c.members[1], "n", 2)
+	c.members[1].turn(0)
+	c.delete("n/1")
+	freed := len(c.log)
+	c.expire(2)
+	for range 5 {
+		c.members[1].turn(freed)
+	}
+	wantState(t, second, "waits")
+	c.settle()
+	wantState(t, second, "mutex: session is expired")
+}
+
 func TestLock_AWaitEndsWithItsLease(t *testing.T) {
 	c := newCluster(t, 1)
 	c.grant(1, 60)

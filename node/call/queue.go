@@ -165,7 +165,7 @@ func (c *contender) enter() {
 
 // check looks whether it is this place's turn, in the state as it is now.
 func (c *contender) check() {
-	if c.reading || c.canceled || c.over {
+	if c.reading || c.over {
 		return
 	}
 	c.reading = true
@@ -175,7 +175,7 @@ func (c *contender) check() {
 			v.Release() // it is only the promise that any later one is new enough
 		}
 		switch {
-		case c.canceled || c.over:
+		case c.over:
 		case err == nil:
 			c.look(true)
 		case timedOut(err):

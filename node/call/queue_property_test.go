@@ -204,6 +204,11 @@ func checkQueue(tb *testing.T, elects bool) {
 		for len(r.keys("n/")) > 0 {
 			r.clear(t)
 		}
+		for _, m := range r.members {
+			if n := m.hub.Stats().Interests; n != 0 {
+				t.Fatalf("%d interests are left", n)
+			}
+		}
 	})
 }
 

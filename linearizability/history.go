@@ -1,6 +1,9 @@
 // Package linearizability holds what detcd promises of a history of requests against a record of what happened: one file per promise. It knows
 // the API's types and nothing of the members; package model says what the requests mean.
 //
+// What happened is the committed log: see Truth. Requests are in a History; watches, leases, locks and elections have records of their own, each
+// of what its clients saw.
+//
 // Concurrency: checkers are used by one caller at a time. Only porcupine starts goroutines of its own, and ends them.
 package linearizability
 

@@ -62,7 +62,7 @@ type LeaseBounds struct {
 	Now int64
 }
 
-// Tenure is a time [From, To).
+// Tenure is a time [From, To) in which somebody leads, or holds.
 type Tenure struct{ From, To int64 }
 
 // CheckLeases holds leases to their promises: see checkNotEarly, checkRenewed, checkLooks and checkInTime. And when a lease ends, all its keys go with it, in the

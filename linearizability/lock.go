@@ -55,25 +55,25 @@ func CheckLocks(t *Truth, locks []*LockRecord, b LeaseBounds) *Violation {
 // lockedOnce holds the promise of mutual exclusion: as long as each holder trusts its lease only for as long as it may by its own
 // reckoning, no two hold a lock at a time.
 func lockedOnce(locks []*LockRecord, b LeaseBounds) *Violation {
+	held := make([]Tenure, len(locks))
 	for i, one := range locks {
-		for _, other := range locks[:i] {
-			from, to := one.held(b)
-			otherFrom, otherTo := other.held(b)
-			if max(from, otherFrom) < min(to, otherTo) && !bytes.Equal(one.Key, other.Key) {
-				return violation("one holder of a lock", nil, "between %d ns and %d ns there are two:\n  %s\n  %s",
-					max(from, otherFrom), min(to, otherTo), other, one)
+		held[i] = one.held(b)
+		for j, other := range locks[:i] {
+			from, to := max(held[i].From, held[j].From), min(held[i].To, held[j].To)
+			if from < to && !bytes.Equal(one.Key, other.Key) {
+				return violation("one holder of a lock", nil, "between %d ns and %d ns there are two:\n  %s\n  %s", from, to, other, one)
 			}
 		}
 	}
 	return nil
 }
 
-// held is the time [from, to) in which a client may take itself for the holder: from the answer until it gives up, or has its lease
+// held is the time in which a client may take itself for the holder: from the answer until it gives up, or has its lease
 // revoked, or hears that it is gone, or till the lease may have run out. The last is counted from when the last renewal was asked for that was
 // acknowledged while there was time.
-func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
+func (l *LockRecord) held(b LeaseBounds) Tenure {
 	if l.Outcome != Answered || l.Lease == nil {
-		return 0, 0
+		return Tenure{}
 	}
 	acks := []Act{l.Lease.Grant}
 	for _, a := range l.Lease.Renewals {
@@ -88,7 +88,7 @@ func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
 			lives = max(lives, a.Asked+b.atLeast(l.Lease.TTL))
 		}
 	}
-	to = min(l.Until, lives)
+	to := min(l.Until, lives)
 	for _, a := range l.Lease.Revokes {
 		to = min(to, a.Asked)
 	}
@@ -97,7 +97,7 @@ func (l *LockRecord) held(b LeaseBounds) (from, to int64) {
 			to = min(to, a.Until)
 		}
 	}
-	return l.From, to
+	return Tenure{l.From, to}
 }
 
 // lockedInTurn holds the promise that a lock is granted to whoever is the oldest in its queue at some time between call and answer, and

@@ -115,7 +115,7 @@ func TestHints_OnATerminalOnly(t *testing.T) {
 		a.run([]string{"--endpoints=127.0.0.1:1", "--command-timeout=200ms", "get", "foo"})
 		return stderr.String()
 	}
-	const hint = "No answer from 127.0.0.1:1 in time."
+	const hint = "dial tcp 127.0.0.1:1: connect: connection refused.\nStart the server"
 	if out := run(true); !strings.HasPrefix(out, "Error: context deadline exceeded\n"+hint) {
 		t.Errorf("a person is told %q", out)
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -66,8 +69,6 @@ func (a *app) advice(err error) string {
 	endpoints := strings.Join(a.global.endpoints, ", ")
 	text := err.Error()
 	switch {
-	case strings.Contains(text, "connection refused"):
-		return "Nothing listens at " + endpoints + ". Start the server, or say where it is with --endpoints or ETCDCTL_ENDPOINTS."
 	case strings.Contains(text, "first record does not look like a TLS handshake"):
 		return "The server speaks plain HTTP: use http:// in --endpoints, and no --cacert, --cert or --key."
 	case strings.Contains(text, "certificate signed by unknown authority"):
@@ -93,8 +94,35 @@ func (a *app) advice(err error) string {
 	case status.Code(err) == codes.Unimplemented:
 		return "This server does not have that call."
 	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
-		return "No answer from " + endpoints + " in time. Is that the right --endpoints? --command-timeout waits longer than " +
-			a.global.commandTimeout.String() + "."
+		if why := unreachable(a.global.endpoints); why != "" {
+			return why + "\nStart the server, or say where it is with --endpoints or ETCDCTL_ENDPOINTS."
+		}
+		return endpoints + " can be reached but did not answer in time. Does the cluster have a leader (endpoint status --cluster)? Does it want\n" +
+			"TLS (https://, --cacert)? --command-timeout waits longer than " + a.global.commandTimeout.String() + "."
 	}
 	return ""
+}
+
+// knock is how long the search for a reason may take for each endpoint.
+const knock = 500 * time.Millisecond
+
+// unreachable says which endpoints do not even take a connection, and why: gRPC keeps trying, and so only knows that it took too long.
+func unreachable(endpoints []string) string {
+	var why []string
+	for _, e := range endpoints {
+		address := e
+		if u, err := url.Parse(e); err == nil && u.Host != "" {
+			address = u.Host
+		}
+		if strings.HasPrefix(e, "unix") {
+			continue
+		}
+		c, err := net.DialTimeout("tcp", address, knock)
+		if err != nil {
+			why = append(why, err.Error()+".")
+			continue
+		}
+		c.Close()
+	}
+	return strings.Join(why, "\n")
 }

@@ -1,7 +1,7 @@
 package show
 
 import (
-	"bytes"
+	"bufio"
 	"fmt"
 	"strings"
 
@@ -11,7 +11,7 @@ import (
 
 // simpleWriter writes lines for people and scripts.
 type simpleWriter struct {
-	*bytes.Buffer
+	*bufio.Writer
 	Options
 }
 
@@ -51,7 +51,7 @@ func (w *simpleWriter) join(rows rows) {
 
 // fieldsWriter writes `"Name" : value`, a line each.
 type fieldsWriter struct {
-	*bytes.Buffer
+	*bufio.Writer
 	hex bool
 }
 

@@ -6,7 +6,7 @@
 package show
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,16 +65,15 @@ func (p *Printer) Format() string { return p.options.Format }
 // Simple says whether the format is the one for people, to which some commands add lines.
 func (p *Printer) Simple() bool { return p.options.Format == "simple" }
 
-// Print writes an answer. Its error is an ErrFormat or that of the writer.
+// Print writes an answer. Its error is an ErrFormat, and then nothing is written, or that of the writer.
 func (p *Printer) Print(a Answer) error {
-	var b bytes.Buffer
-	if err := p.render(&b, a); err != nil {
-		return err
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, err := p.out.Write(b.Bytes())
-	return err
+	b := bufio.NewWriterSize(p.out, 64<<10) // an answer may be larger than memory has room for twice
+	if err := p.render(b, a); err != nil {
+		return err
+	}
+	return b.Flush()
 }
 
 // Printf writes text between answers.
@@ -85,7 +84,7 @@ func (p *Printer) Printf(format string, args ...any) error {
 	return err
 }
 
-func (p *Printer) render(b *bytes.Buffer, a Answer) error {
+func (p *Printer) render(b *bufio.Writer, a Answer) error {
 	switch {
 	case p.options.Format == "simple" && a.simple != nil:
 		a.simple(&simpleWriter{b, p.options})
@@ -96,7 +95,10 @@ func (p *Printer) render(b *bytes.Buffer, a Answer) error {
 		return renderTable(b, header, rows)
 	case p.options.Format == "protobuf" && a.message != nil:
 		encoded, err := proto.Marshal(a.message)
-		b.Write(encoded)
+		if err != nil {
+			return err
+		}
+		_, err = b.Write(encoded)
 		return err
 	case p.options.Format == "json":
 		return json.NewEncoder(b).Encode(a.json(p.options.Hex))
@@ -118,7 +120,7 @@ func (a Answer) json(hex bool) any {
 }
 
 // renderTable draws the table with the library that etcd's tool uses, at the version that it pins: the borders are its.
-func renderTable(b *bytes.Buffer, header []string, rows rows) error {
+func renderTable(b *bufio.Writer, header []string, rows rows) error {
 	config := tablewriter.NewConfigBuilder().WithRowAlignment(tw.AlignRight).Build()
 	table := tablewriter.NewTable(b, tablewriter.WithConfig(config))
 	table.Header(header)

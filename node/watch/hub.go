@@ -47,7 +47,8 @@ func (h *Hub) Stats() HubStats {
 //
 // restored says that the machine was replaced by a snapshot: every interest is marked from the revision after the last published one, and
 // each stream finds out by itself what its watchers missed. The same is done where a compaction has already hidden some of the new events,
-// and at the first publication, so that a turn never walks a whole log.
+// and at the first publication, so that a turn never walks a whole log. Marks of hidden events cancel watchers that may have missed
+// nothing: a member that publishes before it applies a compaction spares its clients that.
 func (h *Hub) Publish(v *statemachine.View, restored bool) {
 	head, from := v.Revision(), h.seen.Load()+1
 	if head < from {

@@ -110,7 +110,7 @@ func Do[Req, Resp any](m Member, u Unary[Req, Resp], l Limits, r Req, done func(
 	case Linearized:
 		m.Linearize(read)
 	case Proposed:
-		m.Propose(step.Request, func(a node.Applied, err error) {
+		proposeWithin(m, l, step.Request, func(a node.Applied, err error) {
 			o := Outcome{Applied: a, Status: m.Status(), Limits: l}
 			if err != nil {
 				done(none, o, err)

@@ -121,3 +121,15 @@ func TestOverQuota_Judges(t *testing.T) {
 		}
 	}
 }
+
+func TestDo_KeepsToTheQuota(t *testing.T) {
+	c := newCluster(t, 1)
+	limits := call.DefaultLimits()
+	limits.QuotaBytes = 200
+	var err error
+	call.Do(c.members[0], call.Put, limits, &pb.PutRequest{Key: []byte("a")}, func(_ *pb.PutResponse, _ call.Outcome, e error) { err = e })
+	c.settle()
+	if err != rpctypes.ErrGRPCNoSpace || len(c.log) != 1 || c.log[0].GetAlarm().GetAlarm() != pb.AlarmType_NOSPACE {
+		t.Errorf("%v; the log is %v", err, c.log)
+	}
+}

@@ -10,7 +10,8 @@ import (
 
 // Hub knows who is interested in which keys. The zero value is ready. It is called within turns of its member.
 type Hub struct {
-	seen   atomic.Int64 // the head of the last view published
+	seen   atomic.Int64 // the head of the last view published, once everyone that it concerns has been woken
+	looked int64        // the head of the last view published
 	view   *statemachine.View
 	all    roster // every interest, in the order of attachment
 	keys   map[string]*audience
@@ -39,7 +40,7 @@ type HubStats struct {
 
 // Stats returns the hub's figures.
 func (h *Hub) Stats() HubStats {
-	return HubStats{Interests: h.all.len(), Keys: len(h.keys), Ranges: h.ranges.len, Revision: h.seen.Load()}
+	return HubStats{Interests: h.all.len(), Keys: len(h.keys), Ranges: h.ranges.len, Revision: h.looked}
 }
 
 // Publish marks the interests that the events since the last published view match, and wakes those that were unmarked, in the order of
@@ -50,7 +51,7 @@ func (h *Hub) Stats() HubStats {
 // and at the first publication, so that a turn never walks a whole log. Marks of hidden events cancel watchers that may have missed
 // nothing: a member that publishes before it applies a compaction spares its clients that.
 func (h *Hub) Publish(v *statemachine.View, restored bool) {
-	head, from := v.Revision(), h.seen.Load()+1
+	head, from := v.Revision(), h.looked+1
 	if head < from {
 		h.view = v
 		return
@@ -61,9 +62,10 @@ func (h *Hub) Publish(v *statemachine.View, restored bool) {
 	} else {
 		h.markMatching(events)
 	}
-	h.seen.Store(head)
-	h.view = v
+	h.looked, h.view = head, v
 	h.wake()
+	// Last: a stream that sees it must find the marked topics among those that woke it, or it would pass over their events.
+	h.seen.Store(head)
 }
 
 func (h *Hub) markAll(first, last int64) {
@@ -130,17 +132,16 @@ func (h *Hub) Attach(i *Interest, from int64) {
 	i.audience, i.floor = h.audienceOf(i.span), from
 	i.audience.interests.add(i)
 	first, last := h.matching(i.span, max(from, 1))
-	marked := first != 0 && i.mark(first, last)
-	i.seen.Store(&h.seen)
-	if marked {
+	if first != 0 && i.mark(first, last) {
 		i.wake()
 	}
+	i.seen.Store(&h.seen) // last, as in Publish
 }
 
 // matching finds the first and the last revision from which on published events match; 0 if none do. It is exact as long as that takes
 // little: a mark for nothing costs its owner a look, and could let a compaction overtake what nothing was missing from.
 func (h *Hub) matching(s span, from int64) (first, last int64) {
-	seen := h.seen.Load()
+	seen := h.looked
 	if seen < from {
 		return 0, 0
 	}

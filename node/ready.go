@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -144,7 +145,6 @@ func (m *Member) noteRole() {
 func (m *Member) apply(e *raftpb.Entry) {
 	index, term, data := e.GetIndex(), e.GetTerm(), e.GetData()
 	m.ports.Observer.Committed(index, term, data)
-	m.unpublished = true
 	switch {
 	case e.GetType() != raftpb.EntryNormal:
 		m.applyConfChange(e)
@@ -153,6 +153,7 @@ func (m *Member) apply(e *raftpb.Entry) {
 	default:
 		m.applyBatch(index, term, data)
 	}
+	m.unpublished = true
 	m.ports.Observer.Applied(index, m.machine.StateHash())
 	m.snapshots.entriesSince++
 }
@@ -162,6 +163,11 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	b, err := statemachine.DecodeBatch(data)
 	if err != nil {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
+	}
+	if m.unpublished && slices.ContainsFunc(b.Requests, func(r *pb.InternalRaftRequest) bool { return r.GetCompaction() != nil }) {
+		// Watchers get to see the events of this turn first. A compaction that hides them, as on a follower that catches up, would else
+		// end watches that lag behind in nothing.
+		m.publish()
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
 	leases := concernsLeases(b.Requests)

@@ -57,10 +57,11 @@ func (e Event) EncodedKV() []byte { return e.v.kv }
 // KeyValue is the event's kv.
 func (e Event) KeyValue() *mvccpb.KeyValue { return e.v.keyValue() }
 
-// prev is the key's version at the revision before the event's: not what another change of the same transaction made,
-// and none where that revision is compacted, whatever is still in memory.
+// prev is the key's version at the revision before the event's: not what another change of the same transaction made, none for an
+// event that creates the key (though it may have been deleted in the same transaction), and none where that revision is compacted,
+// whatever is still in memory.
 func (e Event) prev() *version {
-	if e.v.main <= e.compacted {
+	if e.v.main <= e.compacted || e.Created() {
 		return nil
 	}
 	old := e.v.prev.Load()

@@ -197,7 +197,11 @@ func checkEvents(t *rapid.T, h held) {
 			if e.Revision().Sub != sub {
 				t.Fatalf("event %v, want sub %d", e.Revision(), sub)
 			}
-			if prev := before[string(e.Key())]; !proto.Equal(e.PrevKV(), prev) && (e.PrevKV() != nil || prev != nil) {
+			prev := before[string(e.Key())]
+			if e.Created() {
+				prev = nil // it may have been deleted in the same transaction
+			}
+			if !proto.Equal(e.PrevKV(), prev) && (e.PrevKV() != nil || prev != nil) {
 				t.Fatalf("event %v of %q: prev_kv %v, want %v", e.Revision(), e.Key(), e.PrevKV(), prev)
 			}
 			if e.Deleted() {

@@ -196,7 +196,7 @@ func (d *Door) observed(ctx context.Context, m *method, handle func(context.Cont
 		code = s.Code()
 	}
 	m.finish(code, took)
-	if d.config.WarnUnaryDuration > 0 && took > d.config.WarnUnaryDuration {
+	if d.config.WarnUnaryDuration > 0 && took > d.config.WarnUnaryDuration && !m.waits {
 		d.warnSlow(ctx, m, start, took, err)
 	}
 	return resp, err

@@ -18,6 +18,7 @@ type method struct {
 	service, name, kind string // kind as in the metrics: unary, server_stream, bidi_stream
 	about               bool   // it tells of the server, not of what it stores
 	finite              bool   // a stream that is the answer to one request
+	waits               bool   // for other clients: it may take as long as they like
 	started             atomic.Uint64
 	received, sent      atomic.Uint64
 	handled             [codeCount]atomic.Uint64
@@ -65,7 +66,7 @@ func (m *methods) add(s *grpc.Server) {
 				kind = "client_stream"
 			}
 			n := &method{service: service, name: i.Name, kind: kind, about: strings.HasPrefix(service, "grpc."),
-				finite: kind == "server_stream" && strings.HasPrefix(service, "etcdserverpb.")}
+				finite: kind == "server_stream" && strings.HasPrefix(service, "etcdserverpb."), waits: i.Name == "Lock" || i.Name == "Campaign"}
 			if m.histogram != nil {
 				n.duration = m.histogram.WithLabelValues(n.name, n.service, n.kind).(prometheus.Histogram)
 			}

@@ -205,7 +205,7 @@ var (
 		{regexp.MustCompile(`(true|false), (\d+), \d+, \d+, `), "$1, $2, N, N, "},
 		{regexp.MustCompile(`ADDRESS, \d+, `), "ADDRESS, HASH, "},
 		{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "PEER"},
-		{regexp.MustCompile(`│ +\d+ +│`), "│ N │"},
+		{regexp.MustCompile(`│ +\d+ `), "│ N "},
 		{regexp.MustCompile(` +`), " "},
 	}
 )

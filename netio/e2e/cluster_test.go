@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -261,17 +262,29 @@ func (m *member) logTail() string {
 	return text.String()[max(0, text.Len()-4000):]
 }
 
-// freePorts returns ports of the loopback interface that nobody listens on. They lie below the range that systems take ports
+// takenPorts are those that some cluster of this process has, whether its member runs or not.
+var (
+	takenPorts     = map[int]bool{}
+	takenPortsLock sync.Mutex
+)
+
+// freePorts returns ports of the loopback interface that nobody listens on, each only once. They lie below the range that systems take ports
 // of outgoing connections from, so that a port stays free while its member is down.
 func freePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
+	takenPortsLock.Lock()
+	defer takenPortsLock.Unlock()
 	for range 1000 {
 		port := 20000 + rand.IntN(12000)
+		if takenPorts[port] {
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
-		defer l.Close() // held until all are chosen, so that none is chosen twice
+		l.Close()
+		takenPorts[port] = true
 		if ports = append(ports, port); len(ports) == n {
 			return ports
 		}

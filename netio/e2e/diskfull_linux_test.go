@@ -93,6 +93,7 @@ func ended(m *member) func() bool {
 }
 
 func TestDiskFull_SaysSoAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	long(t)
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d members", members), func(t *testing.T) {

@@ -10,5 +10,6 @@
 // DETCD_E2E=full runs the long forms and holds detcd to the times it promises; otherwise those get some slack, since the tests
 // of other packages run on the same cores. -short leaves the crash tests out.
 //
-// Concurrency: clusters are started by one test at a time; no test is parallel, for each wants the machine to itself.
+// Concurrency: a test that holds detcd to a time, or kills under a storm of writes, has the machine to itself. The others, which mostly wait
+// (for elections, for leases to run out), are parallel: they run together after those. Every test has clusters of its own.
 package e2e

@@ -120,6 +120,7 @@ func find(t *testing.T, dir, text string) (path string, offset int64) {
 }
 
 func TestWALByteChanged_RefusesToStartAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	m := c.members[0]
 	acked := putSome(t, c, "wal", 100)
@@ -140,6 +141,7 @@ func TestWALByteChanged_RefusesToStartAndLosesNothing(t *testing.T) {
 }
 
 func TestSnapshotByteChanged_RefusesToStartAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	ownFiles(t)
 	c := startCluster(t, 1, "--snapshot-count", "100", "--snapshot-catchup-entries", "10")
 	m := c.members[0]
@@ -180,6 +182,7 @@ func TestSnapshotByteChanged_RefusesToStartAndLosesNothing(t *testing.T) {
 }
 
 func TestWALTornTail_StartsWithAllThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
 	ownFiles(t)
 	c := startCluster(t, 1)
 	m := c.members[0]
@@ -230,6 +233,7 @@ func TestWALTornTail_StartsWithAllThatWasAcknowledged(t *testing.T) {
 }
 
 func TestDataDir_SecondProcessIsRefused(t *testing.T) {
+	t.Parallel()
 	ownFiles(t) // stock etcd waits for the lock instead
 	c := startCluster(t, 1)
 	second := newCluster(t, 1).members[0]
@@ -239,6 +243,7 @@ func TestDataDir_SecondProcessIsRefused(t *testing.T) {
 }
 
 func TestDataDir_OfStockEtcdIsRefusedAndUntouched(t *testing.T) {
+	t.Parallel()
 	ownFiles(t)
 	m := newCluster(t, 1).members[0]
 	for _, name := range []string{"member/snap/db", "member/wal/0000000000000000-0000000000000000.wal", "member/wal/0.tmp"} {
@@ -261,6 +266,7 @@ func TestDataDir_OfStockEtcdIsRefusedAndUntouched(t *testing.T) {
 }
 
 func TestDataDir_IsPrivate(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	info, err := os.Stat(c.members[0].dir)
 	if err != nil {

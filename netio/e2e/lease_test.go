@@ -187,21 +187,17 @@ func leaseKeepAliveAndExpiry(t *testing.T, c *cluster) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	deletes := 0
-	for r := range client.Watch(ctx, "short/", clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithFilterPut()) {
-		if lived := time.Since(granted); lived < ttl*time.Second {
-			t.Errorf("the lease of %d s ended after %v", ttl, lived)
-		}
-		for i, e := range r.Events {
-			if e.Kv.ModRevision != r.Events[0].Kv.ModRevision || string(e.Kv.Key) != fmt.Sprintf("short/%02d", i) {
-				t.Errorf("event %d: %s deleted at revision %d, the first at %d", i, e.Kv.Key, e.Kv.ModRevision, r.Events[0].Kv.ModRevision)
-			}
-		}
-		deletes = len(r.Events)
-		break
+	end := <-client.Watch(ctx, "short/", clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithFilterPut())
+	if lived := time.Since(granted); lived < ttl*time.Second {
+		t.Errorf("the lease of %d s ended after %v", ttl, lived)
 	}
-	if deletes != keys {
-		t.Errorf("the end of the lease deleted %d of %d keys at once", deletes, keys)
+	if len(end.Events) != keys {
+		t.Fatalf("the end of the lease deleted %d of %d keys at once: %v", len(end.Events), keys, end.Err())
+	}
+	for i, e := range end.Events {
+		if e.Kv.ModRevision != end.Events[0].Kv.ModRevision || string(e.Kv.Key) != fmt.Sprintf("short/%02d", i) {
+			t.Errorf("event %d: %s deleted at revision %d, the first at %d", i, e.Kv.Key, e.Kv.ModRevision, end.Events[0].Kv.ModRevision)
+		}
 	}
 	if left := timeToLive(t, client, id); left.TTL != -1 {
 		t.Errorf("the lease that ended: %v", left)

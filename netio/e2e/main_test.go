@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -14,6 +16,7 @@ import (
 var (
 	rewrite = flag.Bool("rewrite", false, "write the answers in testdata anew (only with DETCD_E2E_SERVER naming stock etcd)")
 
+	binaries      string // the directory of what is built here
 	serverBinary  string
 	etcdctlBinary string
 	stockEtcd     bool // the server under test is stock etcd
@@ -32,11 +35,26 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	binaries = dir
+	if err := runMoreAtOnce(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
 	if err := prepare(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
 	return m.Run()
+}
+
+// runMoreAtOnce lets more parallel tests run than there are processors, unless -parallel was given: what they do most is to wait.
+func runMoreAtOnce() error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", fmt.Sprint(max(4, runtime.GOMAXPROCS(0))))
 }
 
 // prepare builds the binaries that no variable names.
@@ -59,6 +77,25 @@ func prepare(dir string) error {
 	etcdctlBinary = filepath.Join(dir, "etcdctl")
 	return build(etcdctlBinary, "go.etcd.io/etcd/etcdctl/v3")
 }
+
+// ourEtcdctl returns detcdctl under the name that scripts call, in a directory that has it under its own name, too.
+func ourEtcdctl(t testing.TB) string {
+	t.Helper()
+	path, err := buildOurEtcdctl()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var buildOurEtcdctl = sync.OnceValues(func() (string, error) {
+	own := filepath.Join(binaries, "ours", "detcdctl")
+	if err := build(own, "github.com/detcd/detcd/cmd/detcdctl"); err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(own), "etcdctl")
+	return path, os.Symlink("detcdctl", path)
+})
 
 func build(out, pkg string) error {
 	if text, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput(); err != nil {

@@ -394,11 +394,20 @@ func splitWords(t *testing.T, line string) (words []string) {
 	return words
 }
 
-func TestEtcdctl_OneMember(t *testing.T) { runScript(t, startCluster(t, 1), "etcdctl-one.txt") }
+func TestEtcdctl_OneMember(t *testing.T) {
+	t.Parallel()
+	runScript(t, startCluster(t, 1), "etcdctl-one.txt")
+}
 
-func TestEtcdctl_ThreeMembers(t *testing.T) { runScript(t, startCluster(t, 3), "etcdctl-three.txt") }
+func TestEtcdctl_ThreeMembers(t *testing.T) {
+	t.Parallel()
+	runScript(t, startCluster(t, 3), "etcdctl-three.txt")
+}
 
-func TestHTTP_JSON(t *testing.T) { runScript(t, startCluster(t, 1), "http.txt") }
+func TestHTTP_JSON(t *testing.T) {
+	t.Parallel()
+	runScript(t, startCluster(t, 1), "http.txt")
+}
 
 func TestHTTP_WatchLeaseLockElection(t *testing.T) {
 	t.Parallel()

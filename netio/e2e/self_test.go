@@ -9,6 +9,7 @@ import (
 
 // The checks that the crash tests rest on notice what they are for.
 func TestChecks_NoticeLossAndDifference(t *testing.T) {
+	t.Parallel()
 	a, b := startCluster(t, 1), startCluster(t, 1)
 	acked := putSome(t, a, "check", 5)
 	putSome(t, b, "check", 5)

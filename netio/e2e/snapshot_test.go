@@ -13,6 +13,7 @@ import (
 // A follower that was away for longer than the log is kept gets a snapshot, may be killed while it does, and afterwards is worth as
 // much as any other: it keeps what it got over a further kill -9, and a majority can rest on it.
 func TestFollowerBehind_CatchesUpFromASnapshot(t *testing.T) {
+	t.Parallel()
 	long(t)
 	c := startCluster(t, 3, "--snapshot-count", "100", "--snapshot-catchup-entries", "10")
 	leader := c.leader()

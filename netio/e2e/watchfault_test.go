@@ -97,7 +97,6 @@ func changesWork(t testing.TB, prefix string, clients ...*clientv3.Client) *work
 	w := newWorkload(t, "changes under "+prefix)
 	n := 0
 	w.loop(func(ctx context.Context) error {
-		time.Sleep(pace)
 		n++
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // an outcome that stays unknown does no harm here
 		defer cancel()

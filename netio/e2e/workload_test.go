@@ -26,6 +26,9 @@ type workload struct {
 // stepPatience is how long a step may take: longer than any server's own patience with a request, so that its answer tells the outcome.
 const stepPatience = 20 * time.Second
 
+// pace is the rest after a step: tests that run at the same time want their share of the machine.
+const pace = 5 * time.Millisecond
+
 func newWorkload(t testing.TB, name string) *workload {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &workload{t: t, name: name, ctx: ctx, cancel: cancel}
@@ -41,14 +44,16 @@ func (w *workload) loop(step func(ctx context.Context) error) {
 			ctx, cancel := context.WithTimeout(w.ctx, stepPatience)
 			err := step(ctx)
 			cancel()
+			rest := pace
 			if err == nil {
 				w.steps.Add(1)
-				continue
+			} else {
+				w.failed.Store(&err)
+				rest = 20 * time.Millisecond
 			}
-			w.failed.Store(&err)
 			select {
 			case <-w.ctx.Done():
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(rest):
 			}
 		}
 	})

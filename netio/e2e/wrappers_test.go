@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
@@ -19,9 +18,6 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 	"go.etcd.io/etcd/client/v3/ordering"
 )
-
-// pace keeps readers that cost next to nothing from taking the machine for themselves.
-const pace = 2 * time.Millisecond
 
 // namespaceWork puts, deletes and watches in a namespace: within it the prefix is not seen, outside all of it is there.
 func namespaceWork(t testing.TB, c *cluster) (*workload, func()) {
@@ -156,7 +152,6 @@ func leasingWork(t testing.TB, c *cluster) (*workload, func()) {
 	}
 	plain := newClient(t, c.members...)
 	w.loop(func(ctx context.Context) error {
-		time.Sleep(pace)
 		_, _, err := read(ctx, plain, "a client without a cache")
 		return err
 	})
@@ -270,7 +265,6 @@ func orderingWork(t testing.TB, c *cluster) (*workload, func()) {
 	kv := ordering.NewKV(client.KV, ordering.NewOrderViolationSwitchEndpointClosure(client))
 	lastRevision, lastModRevision := int64(0), int64(0)
 	w.loop(func(ctx context.Context) error {
-		time.Sleep(pace)
 		answer, err := kv.Get(ctx, key, clientv3.WithSerializable())
 		if err != nil {
 			return err

@@ -39,6 +39,9 @@ UNIT := $$($(GO) list ./... | grep -v -e /sim$$ -e /bench)
 unit: ## tests of all packages, end-to-end tests included, without the simulator's seeds
 	$(GO) test -timeout 8m $(UNIT)
 
+e2e: ## the end-to-end tests alone (E2E=full for the long forms; SERVER=/path/to/etcd asks the same of stock etcd)
+	DETCD_E2E=$(E2E) DETCD_E2E_SERVER=$(SERVER) $(GO) test -count=1 -timeout 40m ./netio/e2e
+
 race: ## the concurrent parts under the race detector
 	$(GO) test -race -timeout 6m ./netio/driver/... ./netio/transport/... ./netio/door/... ./netio/server/... ./statemachine/...
 
@@ -48,4 +51,4 @@ include bench/bench.mk
 clean: ## remove what was built and what tests left
 	rm -rf $(BIN) tmp
 
-.PHONY: help build run test check cross unit race clean
+.PHONY: help build run test check cross unit e2e race clean

@@ -3,6 +3,7 @@
 # Prints a line for every check that fails, and how many there were. DIR is a directory for its files, PYTHON a Python with etcd3, if any.
 set -u
 cd "$DIR" || exit 1
+touch watch.out watch.json alive.out elect.out listen.out example.out
 trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
 checks=0 failures=0
 

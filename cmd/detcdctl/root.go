@@ -43,7 +43,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.snapshotCommand(), a.downgradeCommand())
 	a.add(root, groupConcurrency, a.lockCommand(), a.electCommand())
 	a.add(root, groupAuth, a.authCommand(), a.userCommand(), a.roleCommand())
-	a.add(root, groupUtility, a.makeMirrorCommand(), a.versionCommand(), a.completionCommand(), a.optionsCommand())
+	a.add(root, groupUtility, a.checkCommand(), a.makeMirrorCommand(), a.versionCommand(), a.completionCommand(), a.optionsCommand())
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		help(cmd, args)

@@ -21,6 +21,7 @@ type cluster struct {
 	exited []chan error // by member; closed after the process has ended and its error was sent
 	logs   []string     // by member, the file that holds what it printed
 	addrs  []string     // by member, host:port for clients
+	argv   [][]string   // by member, what it was started with
 	leader int          // index of the member that led when the cluster was last asked
 }
 
@@ -69,7 +70,7 @@ func startCeiling(ctx context.Context, dir string, valueBytes int) (*cluster, er
 		return nil, err
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	c := &cluster{name: "ceiling"}
+	c := &cluster{name: nameCeiling}
 	args := []string{"-serve-ceiling", addr, "-value-bytes", fmt.Sprint(valueBytes)}
 	if err := c.start(self, args, filepath.Join(dir, "ceiling.log"), addr); err != nil {
 		return nil, err
@@ -102,7 +103,21 @@ func (c *cluster) start(binary string, args []string, log, addr string) error {
 	c.exited = append(c.exited, exited)
 	c.logs = append(c.logs, log)
 	c.addrs = append(c.addrs, addr)
+	c.argv = append(c.argv, append([]string{binary}, args...))
 	return nil
+}
+
+// restart ends all members and starts them again on the data they have, and waits until they serve.
+func (c *cluster) restart(ctx context.Context) error {
+	c.stop()
+	old := *c
+	*c = cluster{name: old.name}
+	for i, argv := range old.argv {
+		if err := c.start(argv[0], argv[1:], old.logs[i], old.addrs[i]); err != nil {
+			return err
+		}
+	}
+	return c.awaitLeader(ctx)
 }
 
 // stop ends the processes and waits for them.
@@ -170,6 +185,15 @@ func (c *cluster) usage() (cpu time.Duration, rss uint64, err error) {
 		rss += memberRSS
 	}
 	return cpu, rss, nil
+}
+
+// pids are the members' processes.
+func (c *cluster) pids() []int {
+	var pids []int
+	for _, p := range c.procs {
+		pids = append(pids, p.Process.Pid)
+	}
+	return pids
 }
 
 // freePorts returns ports of 127.0.0.1 that nobody listens on now.

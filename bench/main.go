@@ -24,6 +24,9 @@ type options struct {
 	rounds        int
 	measure, warm time.Duration
 	keys          keys
+	watch         watchLoad
+	lease         leaseLoad
+	bigRange      rangeLoad
 	serverFlags   string
 	report        string
 	profile       string
@@ -39,13 +42,24 @@ func parse() options {
 	flag.StringVar(&o.client, "client", "raw", "load generator: raw (frames written by hand) or grpc (the stock gRPC client)")
 	flag.StringVar(&o.members, "members", "1,3", "cluster sizes")
 	flag.StringVar(&o.clients, "clients", "1/1,1000/100", "clients/connections of each load")
-	flag.StringVar(&o.ops, "ops", "put,lrange,srange", "kinds of requests: put, lrange (linearizable), srange (serializable)")
-	flag.IntVar(&o.rounds, "rounds", 5, "how often each load is put on each contender, taking turns; medians are reported")
+	flag.StringVar(&o.ops, "ops", "put,lrange,srange,watch,lease,bigrange",
+		"kinds of load: put, lrange (linearizable), srange (serializable); workloads with servers of their own: watch, lease, bigrange")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each load is put on each contender, taking turns; workloads half as often; medians are reported")
 	flag.DurationVar(&o.measure, "measure", 2*time.Second, "length of one measurement")
 	flag.DurationVar(&o.warm, "warm", 500*time.Millisecond, "load before each measurement that does not count")
 	flag.IntVar(&o.keys.space, "key-space", 10000, "number of different keys")
 	flag.BoolVar(&o.keys.sequential, "sequential", false, "take keys one after the other, not at random")
 	flag.IntVar(&o.keys.valueBytes, "value-bytes", 256, "size of values")
+	flag.IntVar(&o.watch.watchers, "watchers", 10000, "watch: number of watchers, all of one key range")
+	flag.IntVar(&o.watch.streams, "watch-streams", 100, "watch: gRPC streams that the watchers are spread over, each on a connection of its own")
+	flag.IntVar(&o.watch.writers, "watch-writers", 16, "watch: clients that put into the range")
+	flag.IntVar(&o.watch.ahead, "watch-ahead", 100, "watch: how many puts the writers may be ahead of what the average watcher has")
+	flag.IntVar(&o.lease.leases, "leases", 100000, "lease: number of leases")
+	flag.IntVar(&o.lease.streams, "lease-streams", 100, "lease: streams that renew them, each on a connection of its own")
+	flag.IntVar(&o.lease.pipeline, "lease-pipeline", 16, "lease: renewals that each stream has under way at a time")
+	flag.DurationVar(&o.lease.idle, "idle", 2500*time.Millisecond, "lease: how long a server that only holds leases is looked at")
+	flag.IntVar(&o.bigRange.keys, "range-keys", 100000, "bigrange: number of keys")
+	flag.IntVar(&o.bigRange.valueBytes, "range-value-bytes", 1024, "bigrange: size of values")
 	flag.StringVar(&o.serverFlags, "server-flags", "", "further flags for both servers, separated by spaces")
 	flag.StringVar(&o.report, "report", "", "also write the figures to this Markdown file")
 	flag.StringVar(&o.profile, "profile", "", "save a CPU profile of each contender's first member in each load to this directory")
@@ -57,8 +71,12 @@ func parse() options {
 		os.Exit(2)
 	}
 	if o.short {
-		o.rounds, o.measure, o.warm = 2, time.Second, 300*time.Millisecond
+		o.rounds, o.measure, o.warm, o.lease.idle = 2, time.Second, 300*time.Millisecond, time.Second
 	}
+	o.watch.valueBytes, o.watch.warmUp, o.watch.measure = o.keys.valueBytes, o.warm, o.measure
+	o.lease.warmUp, o.lease.measure = o.warm, o.measure
+	o.lease.granted = map[*cluster]grants{}
+	o.bigRange.measure, o.bigRange.scratch = o.measure, new([]byte)
 	return o
 }
 
@@ -110,17 +128,27 @@ func bench(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	outs, err := p.runWorkloads(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	tables := allTables(rows, outs)
 	about := describe(ctx, o, load)
 	fmt.Printf("%s, load average before: %s, commit %s\n\n", about.machine, about.load, about.commit)
-	writeTable(os.Stdout, rows)
+	writeTables(os.Stdout, tables)
 	if o.report != "" {
-		if err := writeReport(o.report, about, rows); err != nil {
+		if err := writeReport(o.report, about, tables); err != nil {
 			return err
 		}
 	}
 	for _, r := range rows {
 		if r.errors > 0 {
 			return fmt.Errorf("%d requests failed, the first with: %s", r.errors, r.firstErr)
+		}
+	}
+	for _, out := range outs {
+		if out.failed != "" {
+			return fmt.Errorf("%s, %s, %d member(s): %s", out.contender, out.work.load(), out.members, out.failed)
 		}
 	}
 	return nil

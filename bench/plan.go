@@ -15,10 +15,11 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// plan is every load that is to be run, by cluster size.
+// plan is everything that is to be run: each load and each workload on each cluster size.
 type plan struct {
 	members []int
 	loads   []load
+	works   []workload
 	dial    dialer
 }
 
@@ -44,6 +45,9 @@ const (
 	nameCeiling = "ceiling"
 )
 
+// loadOps are the simple loads by their names in -ops.
+var loadOps = map[string]op{"put": opPut, "lrange": opLinearizable, "srange": opSerializable}
+
 func (o options) plan() (plan, error) {
 	var p plan
 	switch o.client {
@@ -64,9 +68,13 @@ func (o options) plan() (plan, error) {
 		}
 		p.members = append(p.members, n)
 	}
-	names := map[string]op{"put": opPut, "lrange": opLinearizable, "srange": opSerializable}
-	for name := range strings.SplitSeq(o.ops, ",") {
-		kind, ok := names[name]
+	works, others, err := o.workloads()
+	if err != nil {
+		return p, err
+	}
+	p.works = works
+	for _, name := range others {
+		kind, ok := loadOps[name]
 		if !ok {
 			return p, fmt.Errorf("-ops: %q", name)
 		}
@@ -83,8 +91,12 @@ func (o options) plan() (plan, error) {
 	return p, nil
 }
 
+// run runs the simple loads.
 func (p plan) run(ctx context.Context, o options, dir string) ([]row, error) {
 	var rows []row
+	if len(p.loads) == 0 {
+		return nil, nil
+	}
 	for _, members := range p.members {
 		more, err := p.runSize(ctx, o, dir, members)
 		if err != nil {
@@ -97,27 +109,17 @@ func (p plan) run(ctx context.Context, o options, dir string) ([]row, error) {
 
 // runSize runs all loads on clusters of one size.
 func (p plan) runSize(ctx context.Context, o options, dir string, members int) ([]row, error) {
-	extra := strings.Fields(o.serverFlags)
-	if o.profile != "" {
-		extra = append(extra, "--enable-pprof")
-	}
-	var contenders []*cluster
-	defer func() {
-		for _, c := range contenders {
-			c.stop()
-		}
-	}()
-	for _, s := range []struct{ name, binary string }{{nameDetcd, o.detcd}, {nameEtcd, o.etcd}} {
-		c, err := startCluster(ctx, s.name, s.binary, dir, members, extra)
-		if err != nil {
-			return nil, err
-		}
-		contenders = append(contenders, c)
+	contenders, stop, err := startContenders(ctx, o, dir, members)
+	defer func() { stop() }()
+	if err != nil {
+		return nil, err
 	}
 	c, err := startCeiling(ctx, dir, o.keys.valueBytes)
 	if err != nil {
 		return nil, err
 	}
+	stopOthers := stop
+	stop = func() { stopOthers(); c.stop() }
 	contenders = append(contenders, c)
 	for _, c := range contenders {
 		if err := c.preload(ctx, o.keys); err != nil {
@@ -129,15 +131,11 @@ func (p plan) runSize(ctx context.Context, o options, dir string, members int) (
 	for _, l := range p.loads {
 		results := map[*cluster][]result{}
 		for round := range o.rounds {
-			order := slices.Clone(contenders)
-			if round%2 == 1 {
-				slices.Reverse(order) // whatever drifts during a round helps neither
-			}
-			for _, c := range order {
+			for _, c := range inTurn(contenders, round) {
 				if err := c.awaitLeader(ctx); err != nil {
 					return nil, err
 				}
-				saved := c.profile(ctx, o, members, l, round)
+				saved := c.profile(ctx, o, fmt.Sprintf("%dm-%s-%dc", members, l.op, l.clients), o.warm+o.measure, round)
 				r, err := l.run(ctx, p.dial, c.targets(l), sampleOf(c))
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", c.name, l.op, err)
@@ -155,6 +153,36 @@ func (p plan) runSize(ctx context.Context, o options, dir string, members int) (
 		}
 	}
 	return rows, nil
+}
+
+// startContenders starts detcd and stock etcd with the same flags. stop ends them, also after an error.
+func startContenders(ctx context.Context, o options, dir string, members int) (contenders []*cluster, stop func(), err error) {
+	stop = func() {
+		for _, c := range contenders {
+			c.stop()
+		}
+	}
+	extra := strings.Fields(o.serverFlags)
+	if o.profile != "" {
+		extra = append(extra, "--enable-pprof")
+	}
+	for _, s := range []struct{ name, binary string }{{nameDetcd, o.detcd}, {nameEtcd, o.etcd}} {
+		c, err := startCluster(ctx, s.name, s.binary, dir, members, extra)
+		if err != nil {
+			return contenders, stop, err
+		}
+		contenders = append(contenders, c)
+	}
+	return contenders, stop, nil
+}
+
+// inTurn is the order in which a round goes through the contenders: whatever drifts during a round helps neither.
+func inTurn(contenders []*cluster, round int) []*cluster {
+	order := slices.Clone(contenders)
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
 }
 
 // targets are the members that l talks to: a single connection goes to the leader, more are spread over all.
@@ -186,16 +214,16 @@ func sampleOf(c *cluster) sampler {
 	}
 }
 
-// profile saves a CPU profile of the leader for the time of one run, if asked to and if it is the first round. The returned channel
+// profile saves a CPU profile of the leader for the time that a load lasts, if asked to and if it is the first round. The returned channel
 // gives one value when that is done.
-func (c *cluster) profile(ctx context.Context, o options, members int, l load, round int) <-chan error {
+func (c *cluster) profile(ctx context.Context, o options, load string, lasts time.Duration, round int) <-chan error {
 	done := make(chan error, 1)
 	if o.profile == "" || round > 0 || c.name == nameCeiling {
 		done <- nil
 		return done
 	}
-	name := fmt.Sprintf("%s-%dm-%s-%dc.pprof", c.name, members, strings.NewReplacer(" ", "-", "(", "", ")", "").Replace(string(l.op)), l.clients)
-	seconds := max(int((o.warm+o.measure)/time.Second), 1)
+	name := c.name + "-" + strings.NewReplacer(" ", "-", "(", "", ")", "", ",", "", "/", "-").Replace(load) + ".pprof"
+	seconds := max(int(lasts/time.Second), 1)
 	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", c.addrs[c.leader], seconds)
 	go func() { done <- download(ctx, url, filepath.Join(o.profile, name)) }()
 	return done
@@ -251,7 +279,7 @@ func newRow(members int, l load, contender string, results []result) row {
 }
 
 // median returns the middle value that get gives over the results; of two in the middle, their mean.
-func median[T float64 | time.Duration](results []result, get func(result) T) T {
+func median[R any, T float64 | time.Duration](results []R, get func(R) T) T {
 	var values []T
 	for _, r := range results {
 		values = append(values, get(r))

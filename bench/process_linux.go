@@ -34,6 +34,26 @@ func usage(pid int) (cpu time.Duration, rss uint64, err error) {
 	return cpu, n[2] * uint64(os.Getpagesize()), nil
 }
 
+// forgetPeak makes peakMemory count from now on. Not every container allows it.
+func forgetPeak(pid int) error {
+	const peakOfRSS = "5" // proc(5), clear_refs
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(peakOfRSS), 0)
+}
+
+// peakMemory returns the most memory that a process has had resident since forgetPeak, in bytes.
+func peakMemory(pid int) (uint64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(status, []byte("\nVmHWM:"))
+	var kib uint64
+	if _, err := fmt.Sscanf(string(rest), "%d kB", &kib); err != nil {
+		return 0, fmt.Errorf("/proc/%d/status: VmHWM: %w", pid, err)
+	}
+	return kib << 10, nil
+}
+
 // endWithParent has the kernel end a server when bench itself is killed.
 func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 

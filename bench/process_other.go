@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -32,6 +33,11 @@ func usage(pid int) (cpu time.Duration, rss uint64, err error) {
 	kib, err := strconv.ParseUint(fields[1], 10, 64)
 	return time.Duration(seconds * float64(time.Second)), kib << 10, err
 }
+
+// forgetPeak: only Linux keeps a peak that can be begun anew; elsewhere there are samples.
+func forgetPeak(int) error { return errors.ErrUnsupported }
+
+func peakMemory(int) (uint64, error) { return 0, errors.ErrUnsupported }
 
 // endWithParent: only Linux has a way.
 func endWithParent() *syscall.SysProcAttr { return nil }

@@ -160,11 +160,8 @@ func (c *rawConn) headerBlock(method string) []byte {
 	}
 	encode := func() []byte {
 		c.encoded.Reset()
-		for _, f := range [][2]string{
-			{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", c.net.RemoteAddr().String()},
-			{"content-type", "application/grpc"}, {"user-agent", "grpc-go/detcd-bench"}, {"te", "trailers"},
-		} {
-			c.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+		for _, f := range callHeaders(method, c.net.RemoteAddr().String()) {
+			c.encoder.WriteField(f)
 		}
 		return bytes.Clone(c.encoded.Bytes())
 	}
@@ -174,6 +171,14 @@ func (c *rawConn) headerBlock(method string) []byte {
 	}
 	c.headers[method] = again
 	return first
+}
+
+// callHeaders are the header fields of a gRPC call.
+func callHeaders(method, authority string) []hpack.HeaderField {
+	return []hpack.HeaderField{
+		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method}, {Name: ":authority", Value: authority},
+		{Name: "content-type", Value: "application/grpc"}, {Name: "user-agent", Value: "grpc-go/detcd-bench"}, {Name: "te", Value: "trailers"},
+	}
 }
 
 // flushLocked writes what waits, unless somebody is writing already, who then writes it too. Caller holds mu.

@@ -9,17 +9,48 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 )
 
-var columns = []string{
-	"members", "load", "clients/conns", "server", "requests/s", "low-high", "p50", "p99", "server CPU/request", "client CPU/request", "RSS", "vs etcd: requests/s", "vs etcd: CPU",
+// table is some rows of figures under common columns.
+type table struct {
+	title, about string
+	command      string // what makes it
+	columns      []string
+	groups       [][][]string // lines that are to be compared, contender by contender
 }
 
-// cells returns the text of every row, in the order of columns.
-func cells(rows []row) [][]string {
+// allTables is the whole result: the simple loads, then each kind of workload.
+func allTables(rows []row, outs []outcome) []table {
+	var tables []table
+	if len(rows) > 0 {
+		tables = append(tables, loadTable(rows))
+	}
+	for len(outs) > 0 {
+		n := 1
+		for n < len(outs) && outs[n].work.kind() == outs[0].work.kind() {
+			n++
+		}
+		tables = append(tables, workloadTable(outs[:n]))
+		outs = outs[n:]
+	}
+	return tables
+}
+
+// loadTable compares contenders under the same simple load.
+func loadTable(rows []row) table {
+	t := table{
+		title: "Unary calls", command: commandFor(opsOf(rows)...),
+		about: `The ceiling is a gRPC server that answers with fixed bytes and stores nothing. CPU is divided by requests; RSS is all members' at the end of the
+last round. A load of one client talks to the leader, a larger one to all members evenly.`,
+		columns: []string{
+			"members", "load", "clients/conns", "server", "requests/s", "low-high", "p50", "p99", "server CPU/request", "client CPU/request", "RSS",
+			"vs etcd: requests/s", "vs etcd: CPU",
+		},
+	}
 	type key struct {
 		members int
 		load    load
@@ -30,8 +61,7 @@ func cells(rows []row) [][]string {
 			etcd[key{r.members, r.load}] = r
 		}
 	}
-	var out [][]string
-	for _, r := range rows {
+	for i, r := range rows {
 		throughput, cpu := "", ""
 		if base, ok := etcd[key{r.members, r.load}]; ok && r.contender != nameEtcd {
 			throughput = ratio(r.perSecond, base.perSecond)
@@ -41,14 +71,89 @@ func cells(rows []row) [][]string {
 		if r.contender == nameCeiling {
 			members = "-"
 		}
-		out = append(out, []string{
+		if i == 0 || r.load != rows[i-1].load || r.members != rows[i-1].members {
+			t.groups = append(t.groups, nil)
+		}
+		group := &t.groups[len(t.groups)-1]
+		*group = append(*group, []string{
 			members, string(r.load.op), fmt.Sprintf("%d/%d", r.load.clients, r.load.conns), r.contender,
 			fmt.Sprintf("%.0f", r.perSecond), fmt.Sprintf("%.0f-%.0f", r.spread[0], r.spread[1]),
 			short(r.p50), short(r.p99), short(r.serverCPU), short(r.clientCPU),
 			fmt.Sprintf("%d MiB", r.rss>>20), throughput, cpu,
 		})
 	}
-	return out
+	return t
+}
+
+// opsOf returns the names that -ops has for the rows' loads.
+func opsOf(rows []row) (names []string) {
+	for _, r := range rows {
+		for name, op := range loadOps {
+			if op == r.load.op && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// workloadTable compares what the contenders made of workloads of one kind.
+func workloadTable(outs []outcome) table {
+	kind := outs[0].work.kind()
+	t := table{title: workloadTitles[kind], about: workloadAbouts[kind], command: commandFor(kind)}
+	var shape []figure // what a row's figures are; all rows of a kind have the same
+	etcd := map[string][]figure{}
+	key := func(out outcome) string { return fmt.Sprint(out.members, out.work.load()) }
+	for _, out := range outs {
+		if out.figures != nil {
+			shape = out.figures
+		}
+		if out.contender == nameEtcd {
+			etcd[key(out)] = out.figures
+		}
+	}
+	t.columns = []string{"members", "load", "server"}
+	for i, f := range shape {
+		if t.columns = append(t.columns, f.name); i == 0 {
+			t.columns = append(t.columns, "low-high")
+		}
+	}
+	for _, f := range shape {
+		if f.ratio != "" {
+			t.columns = append(t.columns, "vs etcd: "+f.ratio)
+		}
+	}
+	for i, out := range outs {
+		if i == 0 || key(out) != key(outs[i-1]) {
+			t.groups = append(t.groups, nil)
+		}
+		group := &t.groups[len(t.groups)-1]
+		*group = append(*group, workloadLine(out, etcd[key(out)], len(t.columns)))
+	}
+	return t
+}
+
+func workloadLine(out outcome, etcd []figure, columns int) []string {
+	line := []string{fmt.Sprint(out.members), out.work.load(), out.contender}
+	if out.figures == nil {
+		line = append(line, "failed: "+out.failed)
+		return append(line, make([]string, max(columns-len(line), 0))...)
+	}
+	for i, f := range out.figures {
+		if line = append(line, f.text(f.value)); i == 0 {
+			line = append(line, f.text(out.spread[0])+" - "+f.text(out.spread[1]))
+		}
+	}
+	for i, f := range out.figures {
+		switch {
+		case f.ratio == "":
+		case etcd == nil || out.contender == nameEtcd:
+			line = append(line, "")
+		default:
+			line = append(line, ratio(f.value, etcd[i].value))
+		}
+	}
+	return line
 }
 
 func ratio(a, b float64) string {
@@ -69,23 +174,31 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%.3g s", d.Seconds())
 }
 
-func writeTable(w io.Writer, rows []row) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.Join(columns, "\t"))
-	for i, line := range cells(rows) {
-		if i > 0 && (rows[i].load != rows[i-1].load || rows[i].members != rows[i-1].members) {
-			fmt.Fprintln(t, strings.Repeat("\t", len(columns)-1))
+func writeTables(w io.Writer, tables []table) {
+	for i, t := range tables {
+		if i > 0 {
+			fmt.Fprintln(w)
 		}
-		fmt.Fprintln(t, strings.Join(line, "\t"))
+		fmt.Fprintf(w, "%s: %s\n\n", t.title, t.command)
+		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(columns, strings.Join(t.columns, "\t"))
+		for i, group := range t.groups {
+			if i > 0 {
+				fmt.Fprintln(columns, strings.Repeat("\t", len(t.columns)-1))
+			}
+			for _, line := range group {
+				fmt.Fprintln(columns, strings.Join(line, "\t"))
+			}
+		}
+		columns.Flush()
 	}
-	t.Flush()
 }
 
 // about is what a reader of the figures must know to judge them.
 type about struct {
-	date, machine, commit, command string
-	load                           string // load average before the run
-	versions                       []string
+	date, machine, commit string
+	load                  string // load average before the run
+	versions              []string
 }
 
 func describe(ctx context.Context, o options, load string) about {
@@ -95,23 +208,24 @@ func describe(ctx context.Context, o options, load string) about {
 		machine: fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		commit:  firstLine(exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")),
 	}
-	a.command = "go run . " + strings.Join(commandFlags(), " ")
 	for _, binary := range []string{o.detcd, o.etcd} {
 		a.versions = append(a.versions, versionOf(ctx, binary))
 	}
 	return a
 }
 
-// commandFlags are the flags given, without those that only name places of this machine.
-func commandFlags() (out []string) {
+// commandFor is the command that runs only these of the loads, with the flags that were given, without those that only name places of
+// this machine.
+func commandFor(ops ...string) string {
+	out := []string{"go run .", "-ops=" + strings.Join(ops, ",")}
 	flag.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "detcd", "etcd", "dir", "report", "profile":
+		case "detcd", "etcd", "dir", "report", "profile", "ops":
 			return
 		}
 		out = append(out, fmt.Sprintf("-%s=%s", f.Name, f.Value))
 	})
-	return out
+	return strings.Join(out, " ")
 }
 
 // versionOf returns the lines of --version that name a version of the server, not of Go.
@@ -139,21 +253,23 @@ func firstLine(cmd *exec.Cmd) string {
 }
 
 // writeReport writes the figures as a Markdown page.
-func writeReport(path string, a about, rows []row) error {
+func writeReport(path string, a about, tables []table) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench-report`; not to be edited by hand.\n\n")
-	fmt.Fprintf(&b, "- Date: %s, commit %s\n- Machine: %s; load average before the run: %s\n- Command: `%s` (in bench/)\n",
-		a.date, a.commit, a.machine, a.load, strings.TrimSpace(a.command))
+	fmt.Fprintf(&b, "- Date: %s, commit %s\n- Machine: %s; load average before the run: %s\n", a.date, a.commit, a.machine, a.load)
 	fmt.Fprintf(&b, "- detcd says `%s`, stock etcd `%s`\n\n", a.versions[0], a.versions[1])
 	b.WriteString(`detcd and stock etcd run at once on loopback with the same flags, load generator and all members on the one machine; the load goes to one,
 then to the other, in turns. Figures are medians over the rounds; low-high are the slowest and the fastest round. CPU is user and system time,
-all members together, divided by requests; RSS is all members' at the end of the last round. The ceiling is a gRPC server that answers
-with fixed bytes and stores nothing. A load of one client talks to the leader, a larger one to all members evenly.
-
+all members together. The command above each table, run in bench/, makes that table.
 `)
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
-	for _, line := range cells(rows) {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(line, " | "))
+	for _, t := range tables {
+		fmt.Fprintf(&b, "\n## %s\n\n    %s\n\n%s\n\n", t.title, t.command, t.about)
+		fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.columns, " | "), strings.Repeat("---|", len(t.columns)))
+		for _, group := range t.groups {
+			for _, line := range group {
+				fmt.Fprintf(&b, "| %s |\n", strings.Join(line, " | "))
+			}
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

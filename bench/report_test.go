@@ -25,7 +25,7 @@ func TestReport_RatiosAreAgainstEtcdUnderTheSameLoad(t *testing.T) {
 		one(get, nameDetcd, 100, 10*time.Microsecond), one(get, nameEtcd, 200, 10*time.Microsecond),
 	}
 	path := filepath.Join(t.TempDir(), "docs", "benchmarks.md")
-	if err := writeReport(path, about{date: "2026-01-02", versions: []string{"a", "b"}}, rows); err != nil {
+	if err := writeReport(path, about{date: "2026-01-02", versions: []string{"a", "b"}}, allTables(rows, nil)); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(path)

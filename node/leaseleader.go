@@ -25,6 +25,8 @@ type leaseLeader struct {
 	revoking map[int64]int // looked up, never ranged over
 	// clearing are the questions that wait for a checkpoint of 0 to be applied, by lease.
 	clearing map[int64][]leaseSlot // looked up, never ranged over
+	// again are leases for which that failed. The next tick goes on with them.
+	again []int64
 }
 
 // leaseAsker is what the leader remembers of one member's questions, to answer a repeated message alike and renew nothing by it.
@@ -234,12 +236,22 @@ func (m *Member) maybeClear(id int64) {
 			return // of another term
 		}
 		l.Cleared(m.now(), id, token, err == nil)
-		slots := m.leases.clearing[id]
-		delete(m.leases.clearing, id)
-		for _, s := range slots {
-			m.answerItem(s)
+		if err != nil {
+			// Raft may take no proposals for a while, as when leadership is handed over.
+			m.leases.again = append(m.leases.again, id)
+			return
 		}
+		m.answerCleared(id)
 	})
+}
+
+// answerCleared goes on with the questions that waited for a checkpoint of 0.
+func (m *Member) answerCleared(id int64) {
+	slots := m.leases.clearing[id]
+	delete(m.leases.clearing, id)
+	for _, s := range slots {
+		m.answerItem(s)
+	}
 }
 
 func (m *Member) answerSlot(s leaseSlot, t LeaseTTL) {
@@ -280,6 +292,11 @@ func (m *Member) tickLeases() {
 	l := m.leases.lessor
 	if l == nil || m.stopping || !m.leadsFor(m.term) || len(m.proposals.bound) > 0 {
 		return
+	}
+	again := m.leases.again
+	m.leases.again = nil
+	for _, id := range again {
+		m.answerCleared(id)
 	}
 	now := m.now()
 	for _, id := range l.Expired(now, maxExpiredPerTick, func(id int64) bool { return m.leases.revoking[id] > 0 }) {

@@ -93,7 +93,8 @@ func (a *app) checkCommand() *cobra.Command {
 	return parent("check <subcommand>", "See what a cluster can do", perfCommand, scaleCommand)
 }
 
-// loadClients connects, and sees that there are no keys yet where the load's go.
+// loadClients connects, and sees that there are no keys yet where the load's go. The clients, which are as many as it got, are the caller's to
+// close.
 func (a *app) loadClients(cmd *cobra.Command, l load) (clients []*clientv3.Client, err error) {
 	if err := a.begin(cmd, false); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (a *app) loadClients(cmd *cobra.Command, l load) (clients []*clientv3.Clien
 	for range l.clients {
 		c, err := dial(config)
 		if err != nil {
-			return nil, err
+			return clients, err
 		}
 		clients = append(clients, c)
 	}
@@ -113,16 +114,23 @@ func (a *app) loadClients(cmd *cobra.Command, l load) (clients []*clientv3.Clien
 	defer cancel()
 	found, err := clients[0].Get(ctx, l.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	if err != nil {
-		return nil, failure{exitError, err}
+		return clients, failure{exitError, err}
 	}
 	if len(found.Kvs) > 0 {
-		return nil, fail(exitInvalidInput, "prefix %q has keys. Delete with '%s del --prefix %s' first", l.prefix, a.name, l.prefix)
+		return clients, fail(exitInvalidInput, "prefix %q has keys. Delete with '%s del --prefix %s' first", l.prefix, a.name, l.prefix)
 	}
 	return clients, nil
 }
 
+func closeAll(clients []*clientv3.Client) {
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
 func (a *app) checkPerf(cmd *cobra.Command, l load, lasts time.Duration, f *checkFlags) error {
 	clients, err := a.loadClients(cmd, l)
+	defer closeAll(clients)
 	if err != nil {
 		return err
 	}
@@ -233,6 +241,7 @@ func (a *app) cleanUp(c *clientv3.Client, prefix string, f *checkFlags) error {
 
 func (a *app) checkDataScale(cmd *cobra.Command, l load, f *checkFlags) error {
 	clients, err := a.loadClients(cmd, l)
+	defer closeAll(clients)
 	if err != nil {
 		return err
 	}

@@ -29,13 +29,14 @@ func (a *app) logger() *zap.Logger {
 	return log
 }
 
-// startGRPCLog keeps gRPC's own log quiet unless something is wrong or --debug is set: connections come and go.
-func (a *app) startGRPCLog() {
-	if a.global.debug {
-		grpclog.SetLoggerV2(grpclog.NewLoggerV2WithVerbosity(a.stderr, a.stderr, a.stderr, 4))
+// setGRPCLog keeps gRPC's own log quiet unless something is wrong or --debug is set: connections come and go. The log is the process's, so only
+// main may set it, and once.
+func setGRPCLog(w io.Writer, debug bool) {
+	if debug {
+		grpclog.SetLoggerV2(grpclog.NewLoggerV2WithVerbosity(w, w, w, 4))
 		return
 	}
-	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, a.stderr))
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, w))
 }
 
 // config is how to reach the endpoints that the flags name. It asks for a password if one is missing.

@@ -103,7 +103,9 @@ func (a *app) begin(cmd *cobra.Command, valueOnly bool) error {
 	if err := a.fromEnvironment(cmd); err != nil {
 		return err
 	}
-	a.startGRPCLog()
+	if a.setGRPCLog != nil {
+		a.setGRPCLog(a.stderr, a.global.debug)
+	}
 	if a.global.debug {
 		cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) { fmt.Fprintf(a.stderr, "%s=%v\n", envName(f.Name), f.Value) })
 	}

@@ -23,7 +23,7 @@ func main() {
 	terminal := isatty.IsTerminal(os.Stdout.Fd()) && isatty.IsTerminal(os.Stderr.Fd())
 	a := &app{
 		name: strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		environ: os.Environ(), terminal: terminal,
+		environ: os.Environ(), terminal: terminal, setGRPCLog: setGRPCLog,
 	}
 	os.Exit(a.run(os.Args[1:]))
 }
@@ -33,8 +33,9 @@ type app struct {
 	name           string // of the link or file that was started: etcdctl or detcdctl
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	environ        []string // NAME=value
-	terminal       bool     // a person looks at stdout and stderr
+	environ        []string                      // NAME=value
+	terminal       bool                          // a person looks at stdout and stderr
+	setGRPCLog     func(w io.Writer, debug bool) // nil: gRPC's log stays as it is
 
 	global  globalFlags
 	printer *show.Printer // set when a command has read its flags and is about to connect

@@ -4,12 +4,6 @@ import "time"
 
 // pauses holds members still for a while: they keep all they know, and learn late how old it is.
 func (r *Run) pauses() {
-	resume := func(s *seat, epoch uint32) {
-		if s.host.Paused() && s.host.Epoch() == epoch {
-			r.story.say("%s goes on", s.name)
-			s.host.Resume()
-		}
-	}
 	r.addFault("pause", r.setup.Faults.Pause, func(f *fault) {
 		d := f.chance.Duration(50*time.Millisecond, 3*time.Second)
 		if f.chance.Permille(200) {
@@ -22,10 +16,20 @@ func (r *Run) pauses() {
 		r.story.say("%s is held still for %v", s.name, d)
 		s.host.Pause()
 		epoch := s.host.Epoch()
-		r.faultAfter(d, func() { resume(s, epoch) })
-	}, func() {
-		for _, s := range r.seats {
-			resume(s, s.host.Epoch())
-		}
-	})
+		r.faultAfter(d, func() { s.resume(epoch) })
+	}, r.resumeAll)
+}
+
+// resume lets a member go on that is held still, in the life that is meant.
+func (s *seat) resume(epoch uint32) {
+	if s.host.Paused() && s.host.Epoch() == epoch {
+		s.run.story.say("%s goes on", s.name)
+		s.host.Resume()
+	}
+}
+
+func (r *Run) resumeAll() {
+	for _, s := range r.seats {
+		s.resume(s.host.Epoch())
+	}
 }

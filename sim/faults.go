@@ -15,20 +15,30 @@ type fault struct {
 	strike func(f *fault)
 	mend   func()
 	chance *prng.Source
+	// steady: it comes at about even intervals.
+	steady bool
 }
 
 // addFault starts a fault, unless the set-up has it off.
 func (r *Run) addFault(name string, mean time.Duration, strike func(f *fault), mend func()) {
-	if mean == 0 {
+	r.begin(&fault{name: name, mean: mean, strike: strike, mend: mend})
+}
+
+func (r *Run) begin(f *fault) {
+	if f.mean == 0 {
 		return
 	}
-	f := &fault{name: name, mean: mean, strike: strike, mend: mend, chance: r.world.Stream("fault " + name)}
+	f.chance = r.world.Stream("fault " + f.name)
 	r.faults = append(r.faults, f)
 	r.next(f)
 }
 
 func (r *Run) next(f *fault) {
-	r.world.After(f.chance.Duration(f.mean/10, 2*f.mean), world.Fault, func() {
+	least, most := f.mean/10, 2*f.mean
+	if f.steady {
+		least, most = f.mean*3/4, f.mean*5/4
+	}
+	r.world.After(f.chance.Duration(least, most), world.Fault, func() {
 		if !r.healed {
 			f.strike(f)
 			r.next(f)

@@ -41,6 +41,9 @@ func (h *holder) begin() {
 				h.begin()
 				return
 			}
+			if h.run.setup.LongLeases && h.chance.Permille(600) {
+				h.abandon() // an unanswered renewal leaves open for long when the lease has to end
+			}
 			h.use(h.chance.Intn(4))
 		})
 	})

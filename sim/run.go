@@ -186,6 +186,7 @@ func (r *Run) live() {
 	r.storms()
 	r.slowDisks()
 	r.badDisks()
+	r.deposals()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
 	if len(r.present()) < len(r.seats) {

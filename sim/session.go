@@ -175,6 +175,9 @@ func (s *session) revoke(then func()) {
 
 // leaseTTL draws a TTL in seconds.
 func (c *Setup) leaseTTL(s source) int64 {
+	if c.LongLeases {
+		return s.Between(25, 40)
+	}
 	if s.Permille(250) {
 		return s.Between(15, 40)
 	}

@@ -27,6 +27,8 @@ type Setup struct {
 	Mix      workload.Mix
 	// Watchers, Holders (of leases), Lockers and Candidates (of an election) are further clients.
 	Watchers, Holders, Lockers, Candidates int
+	// LongLeases: leases outlive the leaders that grant them.
+	LongLeases bool
 	// ClientLoss is how many in 1,000 requests, and answers, are lost between clients and members while there is trouble.
 	ClientLoss int
 
@@ -43,7 +45,7 @@ const driftMost = 30_000
 
 // FaultRates are the mean times between faults of each kind; zero: never in this run.
 type FaultRates struct {
-	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk, Usurper time.Duration
+	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk, Usurper, Depose time.Duration
 }
 
 // pickSetup draws a set-up. Every rate is off in some seeds: a fault can hide what another would show.
@@ -66,6 +68,7 @@ func pickSetup(seed uint64) Setup {
 	c.Candidates = []int{0, 2, 3}[s.Weighted([]int{5, 2, 1})]
 	c.Mix.Shared = c.Holders+c.Lockers+c.Candidates > 0
 	c.Trouble = s.Duration(40*time.Second, 120*time.Second)
+	succession := c.pickSuccession()
 	// So that requests come as long as there is trouble.
 	c.Think = max(10*time.Millisecond, c.Trouble*time.Duration(c.Clients)/time.Duration(c.OpsMost)-c.Node.TickInterval)
 	c.Fair = world.Weather{DelayLeast: 100 * time.Microsecond, DelayMost: s.Duration(300*time.Microsecond, 20*time.Millisecond),
@@ -97,7 +100,22 @@ func pickSetup(seed uint64) Setup {
 		BadDisk:   rate(350, 15*time.Second, 60*time.Second),
 		Usurper:   rate(350, 5*time.Second, 40*time.Second),
 	}
+	if succession > 0 {
+		c.Faults = FaultRates{Depose: succession}
+	}
 	return c
+}
+
+// pickSuccession makes some runs long and calm but for one thing: leaders succeed each other at even intervals, each with the time to do
+// what it owes to leases that outlive it. It returns the mean of these; 0: this is not such a run.
+func (c *Setup) pickSuccession() time.Duration {
+	s := prng.New(c.Seed, "succession")
+	if !s.Permille(120) || c.Members == 1 {
+		return 0
+	}
+	c.Trouble, c.LongLeases, c.Holders = s.Duration(140*time.Second, 220*time.Second), true, 2+s.Intn(3)
+	c.Mix.Shared = true
+	return s.Duration(12*time.Second, 20*time.Second)
 }
 
 // pickNode draws bounds far below those of production, so that a short run reaches them: rotation of the log, snapshots, members too

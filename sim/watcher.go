@@ -125,6 +125,9 @@ func (w *watcher) act() {
 	case 0:
 		if s.live() < 6 {
 			w.createNew()
+			if w.chance.Permille(300) { // as soon as that: its answer must not pass over what the watch has yet to see
+				s.request(progressRequest())
+			}
 		}
 	case 1:
 		if rec := s.pick(); rec != nil {
@@ -133,7 +136,7 @@ func (w *watcher) act() {
 				CancelRequest: &pb.WatchCancelRequest{WatchId: s.idOf(rec)}}})
 		}
 	case 2:
-		s.request(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
+		s.request(progressRequest())
 	case 3:
 		w.hangUp()
 	case 4:
@@ -142,6 +145,10 @@ func (w *watcher) act() {
 	case 5:
 		w.refused()
 	}
+}
+
+func progressRequest() *pb.WatchRequest {
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
 }
 
 // createNew begins a watch of any kind.

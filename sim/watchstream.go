@@ -61,7 +61,11 @@ func (s *watchStream) turn(fn func()) {
 	if s.seat.now != s.res {
 		return
 	}
-	s.turned = s.after(s.turned, s.w.chance.Duration(0, 2*time.Millisecond))
+	wait := s.w.chance.Duration(0, 2*time.Millisecond)
+	if s.w.chance.Permille(150) {
+		wait = s.w.chance.Duration(0, 100*time.Millisecond) // a member with much to do
+	}
+	s.turned = s.after(s.turned, wait)
 	s.inFlight++
 	s.seat.host.Do(s.turned-s.w.run.world.Now(), world.Request, func() {
 		s.inFlight--

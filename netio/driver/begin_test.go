@@ -68,7 +68,7 @@ func TestDriver_TurnDoesNotWait(t *testing.T) {
 		close(entered)
 		<-leave
 	}
-	d.Receive(2, []byte("a long turn"))
+	go d.Receive(2, []byte("a long turn"))
 	<-entered
 	if !d.Turn(func(m calls.Member) { m.Renew(1, func(int64, error) { close(done) }) }) {
 		t.Error("refused")
@@ -167,7 +167,7 @@ func TestDriver_AttachKeepsTheOrder(t *testing.T) {
 		<-leave
 	}
 	d := f.start(Options{})
-	d.Receive(2, []byte("a long turn"))
+	go d.Receive(2, []byte("a long turn"))
 	<-entered
 	var woken []int
 	interests := make([]*watch.Interest, 10)

@@ -71,7 +71,7 @@ func newCall(d *Driver, kind callKind) *call {
 
 // wait puts the call into the inbox and waits for its answer, or for the end of ctx.
 func (c *call) wait(ctx context.Context) answer {
-	if !c.driver.inbox.push(item{kind: itemCall, call: c}) {
+	if !c.driver.inbox.serve(item{kind: itemCall, call: c}) {
 		c.recycle()
 		return answer{err: ErrStopped}
 	}
@@ -119,7 +119,7 @@ func (c *call) recycle() {
 	c.driver.spare.Put(c)
 }
 
-// callList is the calls that the member has not answered yet. It belongs to the driver's goroutine.
+// callList is the calls that the member has not answered yet. It belongs to whoever takes turns.
 type callList struct{ head *call }
 
 func (l *callList) first() *call { return l.head }

@@ -6,8 +6,8 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// clock is the system's monotonic clock, read once a turn, and the timers of a member. It belongs to the driver's
-// goroutine, and before that to the one that opens the member.
+// clock is the system's monotonic clock, read once a turn, and the timers of a member. It belongs to whoever
+// takes turns, and before that to the goroutine that opens the member.
 type clock struct {
 	origin  time.Time
 	now     port.Instant
@@ -88,6 +88,11 @@ func (c *clock) alarmIn(d time.Duration) <-chan time.Time {
 		c.armed, c.ringsAt = true, at
 	}
 	return c.alarm.C
+}
+
+// dueBeforeAlarm says whether there is a timer that the alarm would miss.
+func (c *clock) dueBeforeAlarm() bool {
+	return len(c.timers) > 0 && (!c.armed || c.timers[0].at < c.ringsAt)
 }
 
 // rang notes that the alarm has delivered.

@@ -1,13 +1,15 @@
-// Package driver gives a member its turns in the real world: one goroutine drains an inbox of messages, API calls, timers and
-// finished work, lets the member handle all of it, and ends the turn once. It implements the member's clock and lanes, and
+// Package driver gives a member its turns in the real world: a goroutine drains an inbox of messages, API calls, timers and
+// finished work, lets the member handle all of it, and ends the turn once. While it has nothing to do it sleeps, and whoever puts something in
+// then takes one turn as a guest. It implements the member's clock and lanes, and
 // gives the doors blocking calls.
 //
 // It leaves to node what a call means, to the caller to build the member (New, then node.Open with Clock and Lane, then
 // Start), and to netio's other packages the network and the disk.
 //
 // Concurrency: the methods of a Driver may be called by any goroutine, from Start on; Clock, Lane and Start itself come
-// before that, from one goroutine. The member is touched by the driver's goroutine alone, except for the methods that it
-// offers to any goroutine.
+// before that, from one goroutine. One goroutine at a time takes turns, the driver's or a guest, and it alone touches the member, except for
+// the methods that that offers to any goroutine; the inbox's lock hands turns over. So no lock may be held by a caller that something called
+// from a turn takes.
 package driver
 
 import (
@@ -71,7 +73,7 @@ type Driver struct {
 	spare   sync.Pool     // of *call, for use again
 	status  atomic.Pointer[Status]
 
-	// The rest belongs to the driver's goroutine.
+	// The rest belongs to whoever takes turns.
 	calls    callList // in the member's hands
 	finished bool     // the member has stopped
 }
@@ -107,6 +109,7 @@ func (d *Driver) Lane() port.Lane {
 func (d *Driver) Start(m Member) {
 	d.member = m
 	d.publish()
+	d.inbox.guest = d.guest
 	go d.run()
 }
 
@@ -210,21 +213,16 @@ func (d *Driver) stopMember(ctx context.Context) bool {
 // run takes turns until the member has stopped or the inbox is closed.
 func (d *Driver) run() {
 	defer close(d.ended)
-	var spare []item
 	for !d.finished {
 		// Whoever is ready to put something in goes first: under load, larger turns with fewer writes to the log took a fifth less
 		// CPU per request; a lone caller loses nothing.
 		runtime.Gosched()
-		items, open := d.inbox.take(spare, &d.clock)
-		if !open {
+		items, open := d.inbox.take(&d.clock)
+		if !open || d.finished {
 			break
 		}
 		d.turn(items)
-		clear(items)
-		spare = items[:0]
-		if cap(spare) > maxSpareItems {
-			spare = nil
-		}
+		d.inbox.recycle(items)
 	}
 	d.over.Store(true)
 	for _, it := range d.inbox.close() {
@@ -254,6 +252,13 @@ func (d *Driver) turn(items []item) {
 	if d.options.ObserveTurn != nil {
 		d.options.ObserveTurn(len(items)+fired, d.clock.read().Sub(start))
 	}
+}
+
+// guest takes one turn in place of the driver's goroutine, which sleeps. It reports whether that one has something to do then: a timer
+// that was set in this turn may be due before what it waits for.
+func (d *Driver) guest(items []item) (again bool) {
+	d.turn(items)
+	return d.finished || d.clock.dueBeforeAlarm()
 }
 
 func (d *Driver) publish() {

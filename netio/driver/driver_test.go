@@ -66,7 +66,7 @@ func TestDriver_OneTurnForAllThatWaits(t *testing.T) {
 		}
 	}
 	d := f.start(Options{})
-	d.Receive(2, []byte("first"))
+	go d.Receive(2, []byte("first"))
 	<-entered
 	for _, p := range []string{"a", "b", "c"} {
 		d.Receive(3, []byte(p))
@@ -124,7 +124,7 @@ func TestDriver_ReceiveWaitsForRoom(t *testing.T) {
 		}
 	}
 	d := f.start(Options{InboxBytes: 10, InboxMessages: 3})
-	d.Receive(2, []byte("first"))
+	go d.Receive(2, []byte("first"))
 	<-entered
 	d.Receive(2, []byte("larger than the inbox")) // alone it fits
 	sent := make(chan struct{})

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,9 +37,18 @@ type inbox struct {
 	// sleeping says that the reader waits on wake, or is about to.
 	sleeping bool
 	wake     chan struct{} // capacity 1
+	// A guest is a goroutine that puts something in while the reader sleeps, and takes the turn itself; visited says that one is at it, and
+	// rung that the reader's alarm came meanwhile, so that it waits for wake. guest takes the turn and says whether the reader should
+	// look again then.
+	guest   func(items []item) (again bool)
+	visited bool
+	rung    bool
 	// room is signalled to those who wait to put a message in.
 	room    sync.Cond
 	waiting int
+
+	// spare is an empty list to be filled next, if not nil.
+	spare []item
 
 	maxBytes, maxMessages int
 }
@@ -49,15 +59,20 @@ func (b *inbox) init(maxBytes, maxMessages int) {
 	b.maxBytes, b.maxMessages = maxBytes, maxMessages
 }
 
-// push adds an item. It reports false, and drops it, when the inbox is closed.
-func (b *inbox) push(it item) bool {
+// push adds an item. It reports false, and drops it, when the inbox is closed. It does not wait.
+func (b *inbox) push(it item) bool { return b.put(it, b.unlockAndWake) }
+
+// serve is push for those who can spare the time of a turn.
+func (b *inbox) serve(it item) bool { return b.put(it, b.unlockAndServe) }
+
+func (b *inbox) put(it item, unlock func()) bool {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
 		return false
 	}
 	b.items = append(b.items, it)
-	b.unlockAndWake()
+	unlock()
 	return true
 }
 
@@ -76,7 +91,36 @@ func (b *inbox) pushMessage(from port.MemberID, payload []byte) {
 	b.items = append(b.items, item{kind: itemMessage, from: from, payload: payload})
 	b.messages++
 	b.bytes += len(payload)
-	b.unlockAndWake()
+	b.unlockAndServe()
+}
+
+// unlockAndServe has what was put in handled: by the reader, if it is awake; else by the caller itself, in one turn. That saves waking the
+// reader, which costs a lone request more than its turn does. What comes meanwhile is the reader's.
+func (b *inbox) unlockAndServe() {
+	if !b.sleeping || b.guest == nil {
+		b.unlockAndWake()
+		return
+	}
+	b.sleeping, b.visited = false, true
+	b.mu.Unlock()
+	// As the reader does: whoever is ready to put something in goes first.
+	runtime.Gosched()
+	b.mu.Lock()
+	items := b.takeLocked(b.spare)
+	b.mu.Unlock()
+	again := b.guest(items)
+	clear(items)
+	b.mu.Lock()
+	b.spare = items[:0]
+	b.visited = false
+	if again || b.rung || b.closed || len(b.items) > 0 {
+		b.rung = false
+		b.mu.Unlock()
+		b.wake <- struct{}{}
+		return
+	}
+	b.sleeping = true
+	b.mu.Unlock()
 }
 
 // unlockAndWake wakes a sleeping reader, once a sleep: a reader that is awake will look again by itself.
@@ -89,9 +133,9 @@ func (b *inbox) unlockAndWake() {
 	}
 }
 
-// take returns all items, as soon as there are some or a timer of c is due, leaving spare to be filled next. It reports false when
-// the inbox is closed.
-func (b *inbox) take(spare []item, c *clock) (items []item, open bool) {
+// take returns all items, as soon as there are some, or none where a timer of c is due or a guest says that there is something to do. What
+// it returned before may be used again. It reports false when the inbox is closed.
+func (b *inbox) take(c *clock) (items []item, open bool) {
 	for {
 		b.mu.Lock()
 		if b.closed {
@@ -99,51 +143,71 @@ func (b *inbox) take(spare []item, c *clock) (items []item, open bool) {
 			return nil, false
 		}
 		if len(b.items) > 0 {
-			items = b.items
-			b.items, b.bytes, b.messages = spare, 0, 0
-			if b.waiting > 0 {
-				b.room.Broadcast()
-			}
+			items = b.takeLocked(b.spare)
 			b.mu.Unlock()
 			return items, true
 		}
+		// The clock is looked at before anybody else may take a turn.
+		d, some := c.untilNext()
+		if some && d <= 0 {
+			b.mu.Unlock()
+			return nil, true
+		}
+		var alarm <-chan time.Time
+		if some {
+			alarm = c.alarmIn(d)
+		}
 		b.sleeping = true
 		b.mu.Unlock()
-		if b.sleep(c) {
-			return spare, true
+		if b.sleep(c, alarm) {
+			return nil, true
 		}
 	}
 }
 
-// sleep waits for wake, or for the next timer of c; it reports whether that is due.
-func (b *inbox) sleep(c *clock) (due bool) {
-	var alarm <-chan time.Time
-	if d, ok := c.untilNext(); ok {
-		if d <= 0 {
-			due = true
-		} else {
-			alarm = c.alarmIn(d)
-		}
+// takeLocked takes all items and leaves spare to be filled next.
+func (b *inbox) takeLocked(spare []item) []item {
+	items := b.items
+	b.items, b.bytes, b.messages, b.spare = spare, 0, 0, nil
+	if b.waiting > 0 {
+		b.room.Broadcast()
 	}
-	if !due {
-		select {
-		case <-b.wake:
-			return false
-		case <-alarm:
-			c.rang()
-			due = c.due()
-		}
+	return items
+}
+
+// recycle gives back what take returned.
+func (b *inbox) recycle(items []item) {
+	clear(items)
+	if cap(items) <= maxSpareItems {
+		b.mu.Lock()
+		b.spare = items[:0]
+		b.mu.Unlock()
+	}
+}
+
+// sleep waits for wake, or for the alarm. It reports whether the reader should take a turn even if nothing was put in.
+func (b *inbox) sleep(c *clock, alarm <-chan time.Time) bool {
+	select {
+	case <-b.wake:
+		return true
+	case <-alarm:
 	}
 	b.mu.Lock()
-	if b.sleeping {
+	switch {
+	case b.visited:
+		b.rung = true
+		b.mu.Unlock()
+		<-b.wake
+	case b.sleeping:
 		b.sleeping = false
 		b.mu.Unlock()
-	} else {
+	default:
 		// Someone took the flag and has sent the wake-up, or will at once.
 		b.mu.Unlock()
 		<-b.wake
 	}
-	return due
+	c.rang()
+	return true
 }
 
 // close makes the inbox take nothing any more and returns what was in it.

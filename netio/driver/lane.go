@@ -56,7 +56,7 @@ func (l *lane) run() {
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
 		p.work()
-		l.inbox.push(item{kind: itemDone, fn: p.done})
+		l.inbox.serve(item{kind: itemDone, fn: p.done})
 	}
 }
 

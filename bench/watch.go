@@ -42,7 +42,7 @@ func (watchLoad) kind() string             { return "watch" }
 func (watchLoad) offered(members int) bool { return true }
 func (w watchLoad) lasts() time.Duration   { return w.warmUp + w.measure }
 func (w watchLoad) load() string {
-	return fmt.Sprintf("%d watchers/%d streams, %d writers", w.watchers, w.streams, w.writers)
+	return fmt.Sprintf("%d watchers/%d streams, %d writers %d ahead", w.watchers, w.streams, w.writers, w.ahead)
 }
 
 func (watchLoad) prepare(context.Context, *cluster) error { return nil }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -93,7 +94,13 @@ func (o options) workloads() (works []workload, others []string, err error) {
 	for name := range strings.SplitSeq(o.ops, ",") {
 		switch name {
 		case "watch":
-			works = append(works, o.watch)
+			for text := range strings.SplitSeq(o.watchAhead, ",") {
+				w := o.watch
+				if w.ahead, err = strconv.Atoi(text); err != nil || w.ahead < 1 {
+					return nil, nil, fmt.Errorf("-watch-ahead: %q", text)
+				}
+				works = append(works, w)
+			}
 		case "lease":
 			works = append(works, o.lease)
 		case "bigrange":
@@ -105,7 +112,7 @@ func (o options) workloads() (works []workload, others []string, err error) {
 		}
 	}
 	for name, ok := range map[string]bool{
-		"-watch-writers and -watch-ahead must be positive":             o.watch.writers > 0 && o.watch.ahead > 0,
+		"-watch-writers must be positive":                              o.watch.writers > 0,
 		"-watchers: want a multiple of -watch-streams":                 o.watch.streams > 0 && o.watch.watchers > 0 && o.watch.watchers%o.watch.streams == 0,
 		"-leases: want a multiple of -lease-streams":                   o.lease.streams > 0 && o.lease.leases > 0 && o.lease.leases%o.lease.streams == 0,
 		"-lease-pipeline: want a number from 1 to the leases a stream": o.lease.pipeline > 0 && o.lease.pipeline <= o.lease.leases/max(o.lease.streams, 1),
@@ -204,7 +211,7 @@ var (
 	}
 	workloadAbouts = map[string]string{
 		"watch": `All watchers watch one key range; each stream has a connection of its own, streams and writers are spread over the members evenly. The writers put
-as fast as they are answered, but are at most -watch-ahead puts ahead of the average watcher: delivery, not writing, is what is measured,
+as fast as they are answered, but no more than so many puts ahead of the average watcher: delivery, not writing, is what is measured,
 and the delays are those of a server at its limit. An event counts once for each watcher that gets it; responses are not counted. Every run checks that each
 watcher got every event exactly once and in order. Server CPU includes the puts'. RSS is the sum of the members' peaks.`,
 		"lease": `Leases are granted once, by 1000 clients on 100 connections; then each stream, on a connection of its own, renews its leases one after the other,

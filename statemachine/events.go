@@ -14,6 +14,7 @@ type Event struct {
 // EventIterator walks a view's events in revision order.
 type EventIterator struct {
 	view     *View
+	found    []*version // those to walk; nil: the log, from pos to end
 	pos, end int64
 }
 
@@ -31,7 +32,12 @@ func (it *EventIterator) Next() (Event, bool) {
 	if it.pos >= it.end {
 		return Event{}, false
 	}
-	e := Event{v: it.view.log.at(it.pos), compacted: it.view.keys.compacted}
+	e := Event{compacted: it.view.keys.compacted}
+	if it.found != nil {
+		e.v = it.found[it.pos]
+	} else {
+		e.v = it.view.log.at(it.pos)
+	}
 	it.pos++
 	return e, true
 }

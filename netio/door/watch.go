@@ -114,7 +114,7 @@ func (s *watching) run() error {
 // step sends what one step of the watchers brings.
 func (s *watching) step() (more bool, err error) {
 	out, more := s.watch.Step()
-	events := 0
+	events, sent := 0, 0
 	for i := range out {
 		events += out[i].EventCount
 	}
@@ -127,13 +127,22 @@ func (s *watching) step() (more bool, err error) {
 		if err := s.stream.SendMsg(s.encoder.encode(h, &out[i], len(out)-1-i)); err != nil {
 			return false, err
 		}
-		s.door.traffic.events.Add(uint64(out[i].EventCount))
-		events -= out[i].EventCount
-		s.account(s.watchers, s.behind, events)
+		sent += out[i].EventCount
+		if i%accountEvery == accountEvery-1 || i == len(out)-1 {
+			s.door.traffic.events.Add(uint64(sent))
+			events -= sent
+			sent = 0
+			s.account(s.watchers, s.behind, events)
+		}
 	}
+	// While nothing happens, what was sent is not kept.
 	s.encoder.forget()
+	clear(out)
 	return more, nil
 }
+
+// accountEvery is how many responses are sent between two looks at the metrics, which all streams share.
+const accountEvery = 16
 
 // account brings the metrics up to date.
 func (s *watching) account(watchers, behind, pending int) {

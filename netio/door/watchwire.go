@@ -11,9 +11,12 @@ import (
 // watchEncoder encodes the responses of a stream. The events of watchers that share them go to the wire from one piece of memory; what
 // differs is written for each, many to an allocation.
 type watchEncoder struct {
+	// header is the one of the responses as of a revision, encoded.
 	header   []byte
-	prefixes []byte       // room for what comes before the events of the next responses
-	parts    []mem.Buffer // room for their lists of parts
+	of       header
+	prefixes []byte            // room for what comes before the events of the next responses
+	slices   []mem.SliceBuffer // room for their prefixes as buffers
+	parts    []mem.Buffer      // room for their lists of parts
 	message  encoded
 	// events is the last response's, as a buffer.
 	events     []byte
@@ -21,8 +24,9 @@ type watchEncoder struct {
 }
 
 const (
-	// watchPrefixMax is room for all fields of a response but a long cancel reason and the events.
-	watchPrefixMax = headerMax + 48
+	// watchFieldsMax is room for all fields of a response but its header, a cancel reason and the events; watchFields is enough for the
+	// id of a watcher.
+	watchFieldsMax, watchFields = 48, 1 + 10
 	// watchTogether bounds how many responses share an allocation, which lives until the last of them is sent.
 	watchTogether = 64
 )
@@ -36,17 +40,16 @@ func (d *Door) head() header {
 // encode writes a WatchResponse, after which left others follow soon. The result is valid until the next call; what it was sent as stays as
 // it is.
 func (e *watchEncoder) encode(h header, r *watch.Response, left int) *encoded {
-	if cap(e.prefixes)-len(e.prefixes) < watchPrefixMax || cap(e.parts)-len(e.parts) < 2 {
-		n := min(left+1, watchTogether)
-		e.prefixes, e.parts = make([]byte, 0, n*watchPrefixMax), make([]mem.Buffer, 0, 2*n)
+	if h.revision = r.Revision; h != e.of {
+		e.header, e.of = h.appendFields(e.header[:0]), h
 	}
-	h.revision = r.Revision
-	e.header = h.appendFields(e.header[:0])
+	e.makeRoom(r, left)
 	bare := *r
 	bare.Events = nil
 	start, first := len(e.prefixes), len(e.parts)
 	e.prefixes = bare.Append(e.prefixes, e.header)
-	e.parts = append(e.parts, mem.SliceBuffer(e.prefixes[start:len(e.prefixes):len(e.prefixes)]))
+	e.slices = append(e.slices, mem.SliceBuffer(e.prefixes[start:len(e.prefixes):len(e.prefixes)]))
+	e.parts = append(e.parts, &e.slices[len(e.slices)-1]) // a pointer, because an interface would have each slice's header copied to the heap
 	if len(r.Events) > 0 {
 		if len(e.events) != len(r.Events) || unsafe.SliceData(e.events) != unsafe.SliceData(r.Events) {
 			e.events, e.eventsData = r.Events, mem.SliceBuffer(r.Events)
@@ -57,5 +60,17 @@ func (e *watchEncoder) encode(h header, r *watch.Response, left int) *encoded {
 	return &e.message
 }
 
+// makeRoom sees to it that nothing which is on its way has to move.
+func (e *watchEncoder) makeRoom(r *watch.Response, left int) {
+	n := min(left+1, watchTogether)
+	if cap(e.slices) == len(e.slices) || cap(e.parts)-len(e.parts) < 2 {
+		e.slices, e.parts = make([]mem.SliceBuffer, 0, n), make([]mem.Buffer, 0, 2*n)
+	}
+	header := 2 + len(e.header) // its tag, its length and itself
+	if most := header + watchFieldsMax + len(r.CancelReason); cap(e.prefixes)-len(e.prefixes) < most {
+		e.prefixes = make([]byte, 0, most+(n-1)*(header+watchFields))
+	}
+}
+
 // forget lets go of what was sent.
-func (e *watchEncoder) forget() { *e = watchEncoder{header: e.header} }
+func (e *watchEncoder) forget() { *e = watchEncoder{header: e.header, of: e.of} }

@@ -5,11 +5,32 @@ import "github.com/detcd/detcd/statemachine"
 // Step does a bounded piece of work and returns what is to be put out, in this order. It reads from one view, which is released before it
 // returns, so a client that is slow to read pins nothing. more says that there is work left: call Step again. If not, there is nothing to
 // do until Wake, or until Handle or NotifyProgress has been called.
+//
+// The list belongs to the caller until the next Step, which uses its memory again; what its responses point at stays as it is. A caller
+// that may rest then clears the list, so that it keeps no events alive.
 func (s *Stream) Step() (out []Response, more bool) {
 	if s.closed {
 		return nil, false
 	}
-	out, s.answers = s.answers, nil
+	out, more = s.step(append(s.out[:0], s.answers...))
+	clear(s.answers)
+	s.answers = s.answers[:0]
+	s.out = nil
+	if cap(out) <= outKeptMin+outKeptPerWatcher*len(s.watchers) {
+		s.out = out
+	}
+	return out, more
+}
+
+// The list of responses is used again by the next step unless it is longer than so many, and so many for each watcher: steps that catch up
+// make lists that no later step needs.
+const (
+	outKeptMin        = 16
+	outKeptPerWatcher = 4
+)
+
+// step appends to out.
+func (s *Stream) step(out []Response) (_ []Response, more bool) {
 	// The order binds: what the hub has seen, then the marks, then the view. See Interest.seenTo and Hub.Publish.
 	s.progress.observe(s.topics)
 	s.takeMarks()

@@ -47,6 +47,7 @@ type Stream struct {
 	ready atomic.Pointer[topic]
 
 	answers      []Response // to requests, not yet returned by Step
+	out          []Response // memory for what the next Step returns
 	live, behind queue
 	behindFirst  bool // whose turn it is
 	progress     progress
@@ -119,7 +120,7 @@ func (s *Stream) Close() {
 	}
 	s.closed = true
 	s.watchers, s.topics, s.bySpan = nil, nil, nil
-	s.answers, s.live, s.behind, s.progress, s.batch = nil, queue{}, queue{}, progress{}, batch{}
+	s.answers, s.out, s.live, s.behind, s.progress, s.batch = nil, nil, queue{}, queue{}, progress{}, batch{}
 }
 
 // remove takes a watcher out, and with it what only it needed.

@@ -32,7 +32,7 @@ check: ## format, vet, staticcheck, import arrows, cross builds (about a minute 
 
 cross: ## build for every system that is promised
 	@for t in $(PURE_TARGETS); do echo "build the rooms for $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build $(PURE_ROOMS) || exit 1; done
-	@for t in $(BINARY_TARGETS); do echo "build the binaries for $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/detcd || exit 1; done
+	@for t in $(BINARY_TARGETS); do echo "build the binaries for $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/detcd && GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/detcdctl || exit 1; done
 
 UNIT := $$($(GO) list ./... | grep -v -e /sim$$ -e /bench)
 
@@ -43,7 +43,7 @@ e2e: ## the end-to-end tests alone (E2E=full for the long forms; SERVER=/path/to
 	DETCD_E2E=$(E2E) DETCD_E2E_SERVER=$(SERVER) $(GO) test -count=1 -timeout 40m ./netio/e2e
 
 race: ## the concurrent parts under the race detector
-	$(GO) test -race -timeout 6m ./netio/driver/... ./netio/transport/... ./netio/door/... ./netio/server/... ./statemachine/...
+	$(GO) test -race -timeout 6m ./netio/driver/... ./netio/transport/... ./netio/door/... ./netio/server/... ./statemachine/... ./node/watch/...
 
 include sim.mk
 include bench/bench.mk

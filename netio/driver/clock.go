@@ -77,8 +77,6 @@ func (c *clock) untilNext() (time.Duration, bool) {
 	return c.timers[0].at.Sub(c.read()), true
 }
 
-func (c *clock) due() bool { return len(c.timers) > 0 && c.timers[0].at <= c.read() }
-
 // alarmIn returns a channel that delivers in d or earlier. An alarm that is set for before that is left alone: a loop that is
 // woken many times between two ticks does not touch the runtime's timers.
 func (c *clock) alarmIn(d time.Duration) <-chan time.Time {

@@ -54,7 +54,7 @@ func parse() options {
 	flag.IntVar(&o.watch.watchers, "watchers", 10000, "watch: number of watchers, all of one key range")
 	flag.IntVar(&o.watch.streams, "watch-streams", 100, "watch: gRPC streams that the watchers are spread over, each on a connection of its own")
 	flag.IntVar(&o.watch.writers, "watch-writers", 16, "watch: clients that put into the range")
-	flag.StringVar(&o.watchAhead, "watch-ahead", "16,256", "watch: how many puts the writers may be ahead of what the average watcher has; a load for each")
+	flag.StringVar(&o.watchAhead, "watch-ahead", "16,1000", "watch: how many puts the writers may be ahead of what the average watcher has; a load for each")
 	flag.IntVar(&o.lease.leases, "leases", 100000, "lease: number of leases")
 	flag.IntVar(&o.lease.streams, "lease-streams", 100, "lease: streams that renew them, each on a connection of its own")
 	flag.IntVar(&o.lease.pipeline, "lease-pipeline", 16, "lease: renewals that each stream has under way at a time")
@@ -134,6 +134,9 @@ func bench(ctx context.Context, o options) error {
 		return err
 	}
 	tables := allTables(rows, outs)
+	if len(tables) == 0 {
+		return fmt.Errorf("no load of -ops=%s is for clusters of -members=%s", o.ops, o.members)
+	}
 	about := describe(ctx, o, load)
 	fmt.Printf("%s, load average before: %s, commit %s\n\n", about.machine, about.load, about.commit)
 	writeTables(os.Stdout, tables)

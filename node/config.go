@@ -46,6 +46,9 @@ type Config struct {
 	// refused with ErrTooManyRequests.
 	MaxPendingRequests int
 	MaxPendingBytes    int
+	// MaxPendingLeaseAsks bounds the renewals of leases, and other questions about them, that wait in this member (default 1,048,576); more
+	// are refused likewise. They are small, and a cluster's clients may come with all of theirs at once, as when they find it again.
+	MaxPendingLeaseAsks int
 	// MaxBatchRequests and MaxBatchBytes bound one log entry (defaults 1,024 and 1 MiB); a single larger request still travels alone.
 	MaxBatchRequests int
 	MaxBatchBytes    int
@@ -68,6 +71,7 @@ const (
 	defaultSegmentBytes       = 64 << 20
 	defaultMaxPendingRequests = 20000
 	defaultMaxPendingBytes    = 256 << 20
+	defaultMaxPendingAsks     = 1 << 20
 	defaultMaxBatchRequests   = 1024
 	defaultMaxBatchBytes      = 1 << 20
 	defaultRequestTimeout     = 5 * time.Second
@@ -100,6 +104,7 @@ func (c Config) withDefaults() (Config, error) {
 	defaulted(&c.SegmentBytes, defaultSegmentBytes)
 	defaulted(&c.MaxPendingRequests, defaultMaxPendingRequests)
 	defaulted(&c.MaxPendingBytes, defaultMaxPendingBytes)
+	defaulted(&c.MaxPendingLeaseAsks, defaultMaxPendingAsks)
 	defaulted(&c.MaxBatchRequests, defaultMaxBatchRequests)
 	defaulted(&c.MaxBatchBytes, defaultMaxBatchBytes)
 	defaulted(&c.ChunkBytes, defaultChunkBytes)

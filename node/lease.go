@@ -87,7 +87,7 @@ func (m *Member) askLease(a leaseAsk) {
 	switch {
 	case m.stopping || m.failed != nil:
 		m.later(func() { a.done(LeaseTTL{}, ErrStopped) })
-	case m.asks.count >= m.config.MaxPendingRequests:
+	case m.asks.count >= m.config.MaxPendingLeaseAsks:
 		m.later(func() { a.done(LeaseTTL{}, rpctypes.ErrGRPCRequestTooManyRequests) })
 	default:
 		a.start = m.now()

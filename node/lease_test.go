@@ -467,7 +467,7 @@ func TestLease_QuestionsEndWithTheMember(t *testing.T) {
 }
 
 func TestLease_TooManyQuestionsAreRefused(t *testing.T) {
-	c := newCluster(t, 3, func(c *Config) { c.MaxPendingRequests = 3 })
+	c := newCluster(t, 3, func(c *Config) { c.MaxPendingLeaseAsks = 3 })
 	c.elect(1)
 	f := c.seat(2)
 	f.cut = true

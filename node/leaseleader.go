@@ -1,6 +1,8 @@
 package node
 
 import (
+	"math"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3"
 
@@ -25,8 +27,16 @@ type leaseLeader struct {
 	revoking map[int64]int // looked up, never ranged over
 	// clearing are the questions that wait for a checkpoint of 0 to be applied, by lease.
 	clearing map[int64][]leaseSlot // looked up, never ranged over
+	// toClear are those checkpoints that this turn is to propose.
+	toClear []clearance
 	// again are leases for which that failed. The next tick goes on with them.
 	again []int64
+}
+
+// clearance is a checkpoint of 0 to be made, as the lessor names it.
+type clearance struct {
+	id    int64
+	token uint64
 }
 
 // leaseAsker is what the leader remembers of one member's questions, to answer a repeated message alike and renew nothing by it.
@@ -181,7 +191,7 @@ func (m *Member) proveLeases() {
 	}
 	work, term := l.queue, m.term
 	l.queue = nil
-	m.Linearize(func(v *statemachine.View, err error) {
+	m.linearize(math.MaxInt, func(v *statemachine.View, err error) {
 		if v != nil {
 			v.Release()
 		}
@@ -223,26 +233,42 @@ func (m *Member) answerItem(s leaseSlot) {
 	}
 }
 
-// maybeClear proposes a checkpoint of 0, which means the full TTL, unless one is on its way.
+// maybeClear has a checkpoint of 0 proposed, which means the full TTL, unless one is on its way.
 func (m *Member) maybeClear(id int64) {
-	l := m.leases.lessor
-	token := l.Clearing(id)
-	if token == 0 {
-		return
+	if token := m.leases.lessor.Clearing(id); token != 0 {
+		m.leases.toClear = append(m.leases.toClear, clearance{id, token})
+		m.wanted = true
 	}
-	request := &pb.LeaseCheckpointRequest{Checkpoints: []*pb.LeaseCheckpoint{{ID: id}}}
-	m.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(_ Applied, err error) {
-		if m.leases.lessor != l {
-			return // of another term
+}
+
+// clearLeases proposes the checkpoints of 0 that came up since the last turn, many in one request: where all leases are renewed at once,
+// they take no room from what clients propose.
+func (m *Member) clearLeases() {
+	l := m.leases.lessor
+	for len(m.leases.toClear) > 0 {
+		n := min(len(m.leases.toClear), maxCheckpointsPerRequest)
+		part := m.leases.toClear[:n:n]
+		m.leases.toClear = m.leases.toClear[n:]
+		request := &pb.LeaseCheckpointRequest{Checkpoints: make([]*pb.LeaseCheckpoint, n)}
+		for i, c := range part {
+			request.Checkpoints[i] = &pb.LeaseCheckpoint{ID: c.id}
 		}
-		l.Cleared(m.now(), id, token, err == nil)
-		if err != nil {
-			// Raft may take no proposals for a while, as when leadership is handed over.
-			m.leases.again = append(m.leases.again, id)
-			return
-		}
-		m.answerCleared(id)
-	})
+		m.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(_ Applied, err error) {
+			if m.leases.lessor != l {
+				return // of another term
+			}
+			for _, c := range part {
+				l.Cleared(m.now(), c.id, c.token, err == nil)
+				if err != nil {
+					// Raft may take no proposals for a while, as when leadership is handed over.
+					m.leases.again = append(m.leases.again, c.id)
+				} else {
+					m.answerCleared(c.id)
+				}
+			}
+		})
+	}
+	m.leases.toClear = nil
 }
 
 // answerCleared goes on with the questions that waited for a checkpoint of 0.

@@ -230,6 +230,7 @@ func (m *Member) Receive(from port.MemberID, payload []byte) {
 func (m *Member) EndTurn() {
 	m.wanted = false
 	if m.failed == nil {
+		m.clearLeases()
 		m.gatherBound()
 		m.gather()
 		m.gatherAsks()

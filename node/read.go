@@ -55,11 +55,16 @@ func (m *Member) Linearize(done func(*statemachine.View, error)) {
 		m.later(func() { done(nil, ErrStopped) })
 		return
 	}
+	m.linearize(m.config.MaxPendingRequests, done)
+}
+
+// linearize is Linearize where up to limit reads may wait. What keeps leases alive is not refused for the number of clients' reads.
+func (m *Member) linearize(limit int, done func(*statemachine.View, error)) {
 	if v, ok := m.TryLinearize(); ok {
 		m.later(func() { done(v, nil) })
 		return
 	}
-	if m.reads.count >= m.config.MaxPendingRequests {
+	if m.reads.count >= limit {
 		m.later(func() { done(nil, rpctypes.ErrGRPCRequestTooManyRequests) })
 		return
 	}

@@ -142,22 +142,23 @@ func (s *promiseStream) send(r *pb.WatchRequest) { _ = s.stream.Send(r) }
 
 // act asks for progress and cancels some watches until the stream is to end, or breaks. In the end it only waits.
 func (s *promiseStream) act() {
-	for range 10 + rand.IntN(30) {
-		if s.ending.Load() {
-			break
-		}
+	rest := 20 * time.Millisecond
+	if s.restless {
+		rest = time.Millisecond
+	}
+	for until := time.Now().Add(200*time.Millisecond + rand.N(600*time.Millisecond)); time.Now().Before(until) && !s.ending.Load(); {
 		select {
 		case <-s.broken:
 			return
 		case <-s.end:
 			return
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(rest):
 		}
-		switch rand.IntN(12) {
-		case 0, 1:
-			s.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
-		case 2:
+		switch n := rand.IntN(200); {
+		case n < 10 && !s.restless, n == 0:
 			s.cancel(rand.IntN(promiseWatchers))
+		case n < 40, s.restless:
+			s.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
 		}
 	}
 	if !s.ending.Load() {
@@ -212,7 +213,9 @@ func (s *promiseStream) receive() {
 			}
 		}
 		s.mu.Unlock()
-		time.Sleep(s.slow)
+		if !s.ending.Load() {
+			time.Sleep(s.slow)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,10 +21,9 @@ const (
 	stepKey = "~"
 	// One step in largeSteps is a large one: three put a third of largeKeys each, the fourth deletes all of them, which with prev_kv does
 	// not fit into one response: its limit is half a MiB above that for requests.
-	largeSteps, largeKeys, largeValueBytes = 60, 24, 45 << 10
+	largeSteps, largeKeys, largeValueBytes = 40, 24, 45 << 10
 	requestBytesMax                        = 380_000
 	compactSteps                           = 60 // one step in so many compacts
-	stepsTogether                          = 5  // follow each other without a rest
 )
 
 // promiseWriter is the only client that changes anything, one step after the other, so it knows the log. Each step is a transaction that
@@ -38,6 +37,8 @@ type promiseWriter struct {
 	random *rand.Rand
 	large  [][]byte // values
 	cycle  int      // large steps so far
+	// together is how many steps follow each other without a rest.
+	together int
 
 	head  atomic.Int64 // the revision after the last step
 	steps int          // that have an answer
@@ -49,7 +50,7 @@ type promiseWriter struct {
 }
 
 func newPromiseWriter(t testing.TB, p *promises) *promiseWriter {
-	w := &promiseWriter{t: t, world: p, load: newWorkload(t, "changes"), random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	w := &promiseWriter{t: t, world: p, load: newWorkload(t, "changes"), together: 5, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 	w.kv = pb.NewKVClient(newClient(t, p.cluster.members...).ActiveConnection())
 	for i := range 10 {
 		w.large = append(w.large, bytes.Repeat([]byte{byte('0' + i)}, largeValueBytes))
@@ -60,8 +61,8 @@ func newPromiseWriter(t testing.TB, p *promises) *promiseWriter {
 
 func (w *promiseWriter) begin() {
 	w.load.loop(func(ctx context.Context) error {
-		for range stepsTogether {
-			if err := w.step(ctx); err != nil {
+		for range w.together {
+			if err := w.step(ctx); err != nil || ctx.Err() != nil {
 				return err
 			}
 		}

@@ -41,15 +41,16 @@ func record(t testing.TB, client *clientv3.Client, prefix string, from int64, na
 				t.Errorf("%s: the watch ended: %v", name, err)
 				return
 			}
-			for _, event := range response.Events {
-				if at := r.last.Load(); event.Kv.ModRevision == at && event == response.Events[0] {
-					t.Errorf("%s: revision %d came in two responses", name, at)
-				}
-				r.last.Store(event.Kv.ModRevision)
+			if len(response.Events) == 0 {
+				continue
+			}
+			if at := r.last.Load(); response.Events[0].Kv.ModRevision == at {
+				t.Errorf("%s: revision %d came in two responses", name, at)
 			}
 			r.mu.Lock()
 			r.events = append(r.events, response.Events...)
 			r.mu.Unlock()
+			r.last.Store(response.Events[len(response.Events)-1].Kv.ModRevision) // after them: whoever waits for it finds them
 		}
 	})
 	t.Cleanup(func() {
@@ -89,6 +90,8 @@ func (r *recording) equals(t testing.TB, want []*clientv3.Event) {
 	got := tell(r.events[:min(len(r.events), len(expected))])
 	if wanted := tell(expected); got != wanted {
 		t.Errorf("%s: %d events, want %d: %s", r.name, len(r.events), len(expected), firstDifference(got, wanted))
+	} else if more := r.events[len(expected):]; len(more) > 0 && more[0].Kv.ModRevision <= want[len(want)-1].Kv.ModRevision {
+		t.Errorf("%s: after the end of the history comes: %s", r.name, tell(more[:1]))
 	}
 }
 

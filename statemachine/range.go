@@ -262,16 +262,27 @@ func (r *RangeResult) encodedSize(v *version) int {
 
 // AppendKVs appends the answer's kvs fields as a RangeResponse encodes them.
 func (r *RangeResult) AppendKVs(dst []byte) []byte {
-	for _, v := range r.versions {
-		dst = append(dst, kvsTag)
-		if r.keysOnly {
-			f := r.keysOnlyFields(v)
-			dst, _ = f.append(protowire.AppendVarint(dst, uint64(f.size())))
-			continue
-		}
-		dst = append(protowire.AppendVarint(dst, uint64(len(v.kv))), v.kv...)
+	for i := range r.versions {
+		dst = r.AppendKV(dst, i)
 	}
 	return dst
+}
+
+// AppendKV appends the i-th of what AppendKVs appends.
+func (r *RangeResult) AppendKV(dst []byte, i int) []byte {
+	v := r.versions[i]
+	dst = append(dst, kvsTag)
+	if r.keysOnly {
+		f := r.keysOnlyFields(v)
+		dst, _ = f.append(protowire.AppendVarint(dst, uint64(f.size())))
+		return dst
+	}
+	return append(protowire.AppendVarint(dst, uint64(len(v.kv))), v.kv...)
+}
+
+// AppendKVHead appends what stands before EncodedKV in what AppendKV appends: tag and length.
+func (r *RangeResult) AppendKVHead(dst []byte, i int) []byte {
+	return protowire.AppendVarint(append(dst, kvsTag), uint64(len(r.versions[i].kv)))
 }
 
 // EncodedKV is the i-th key-value as stored, an encoded mvccpb.KeyValue; false for a keys-only answer, which has none.

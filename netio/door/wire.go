@@ -180,11 +180,18 @@ func appendVarint(dst []byte, field byte, v uint64) []byte {
 
 // encodeRange writes a RangeResponse around key-values that the state machine holds encoded already.
 func encodeRange(h header, r *statemachine.RangeResult) *encoded {
+	if size := r.Size(); size > wholeMax {
+		return inParts(h.append(nil), r, size, appendRangeEnd(nil, r))
+	}
 	return pooled(headerMax+r.Size()+2+11, func(b []byte) []byte { return appendRange(b, h, r) })
 }
 
 // encodeChunk writes a RangeStreamResponse as encodeRange does a RangeResponse.
 func encodeChunk(c *call.Chunk, s node.Status) *encoded {
+	if size := c.Size(); size > wholeMax {
+		before, after := c.Around(s)
+		return inParts(before, c.Result, size, after)
+	}
 	return pooled(c.Size(), func(b []byte) []byte { return c.Append(b, s) })
 }
 
@@ -200,7 +207,11 @@ func pooled(size int, write func([]byte) []byte) *encoded {
 }
 
 func appendRange(b []byte, h header, r *statemachine.RangeResult) []byte {
-	b = r.AppendKVs(h.append(b))
+	return appendRangeEnd(r.AppendKVs(h.append(b)), r)
+}
+
+// appendRangeEnd appends what comes after the key-values.
+func appendRangeEnd(b []byte, r *statemachine.RangeResult) []byte {
 	if r.More {
 		b = appendVarint(b, 3, 1)
 	}

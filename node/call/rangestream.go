@@ -157,14 +157,14 @@ const (
 	responseCount  = 4
 )
 
-// Append appends the chunk as an encoded RangeStreamResponse, from the bytes that are stored, without making a message.
-func (c *Chunk) Append(dst []byte, st node.Status) []byte {
+// Around is what stands before and after the key-values (RangeResult.AppendKVs) in the encoded RangeStreamResponse, so that a door can write the
+// stored bytes out as they are.
+func (c *Chunk) Around(st node.Status) (before, after []byte) {
 	kvs := 0
 	if c.Result != nil {
 		kvs = c.Result.Size()
 	}
 	var head []byte
-	tail := make([]byte, 0, 16)
 	if c.Last {
 		encoded, err := proto.Marshal(header(st, c.Revision))
 		if err != nil {
@@ -172,18 +172,25 @@ func (c *Chunk) Append(dst []byte, st node.Status) []byte {
 		}
 		head = protowire.AppendBytes(protowire.AppendTag(nil, responseHeader, protowire.BytesType), encoded)
 		if c.More {
-			tail = protowire.AppendVarint(protowire.AppendTag(tail, responseMore, protowire.VarintType), 1)
+			after = protowire.AppendVarint(protowire.AppendTag(after, responseMore, protowire.VarintType), 1)
 		}
 		if c.Count != 0 {
-			tail = protowire.AppendVarint(protowire.AppendTag(tail, responseCount, protowire.VarintType), uint64(c.Count))
+			after = protowire.AppendVarint(protowire.AppendTag(after, responseCount, protowire.VarintType), uint64(c.Count))
 		}
 	}
-	dst = protowire.AppendTag(dst, chunkResponse, protowire.BytesType)
-	dst = append(protowire.AppendVarint(dst, uint64(len(head)+kvs+len(tail))), head...)
+	before = protowire.AppendTag(nil, chunkResponse, protowire.BytesType)
+	before = append(protowire.AppendVarint(before, uint64(len(head)+kvs+len(after))), head...)
+	return before, after
+}
+
+// Append appends the chunk as an encoded RangeStreamResponse, from the bytes that are stored, without making a message.
+func (c *Chunk) Append(dst []byte, st node.Status) []byte {
+	before, after := c.Around(st)
+	dst = append(dst, before...)
 	if c.Result != nil {
 		dst = c.Result.AppendKVs(dst)
 	}
-	return append(dst, tail...)
+	return append(dst, after...)
 }
 
 // Size bounds what Append appends, in bytes.

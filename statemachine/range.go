@@ -63,7 +63,9 @@ func (rd *reader) Range(req *pb.RangeRequest) (*RangeResult, error) {
 	if hasRevisionFilter(req) {
 		res.versions = filter(res.versions, req)
 	}
-	sortVersions(res.versions, req)
+	if req.GetLimit() != 1 || !firstToFront(res.versions, req) {
+		sortVersions(res.versions, req)
+	}
 	if n := req.GetLimit(); n > 0 && int64(len(res.versions)) > n {
 		res.versions, res.More = res.versions[:n], true
 	}
@@ -174,26 +176,57 @@ func sortVersions(vs []*version, r *pb.RangeRequest) {
 	if target == pb.RangeRequest_KEY && order != pb.RangeRequest_DESCEND {
 		return
 	}
-	by := &byTarget{vs: vs}
+	by := &byTarget{vs: vs, less: lessBy(target)}
+	switch {
+	case by.less == nil:
+	case order == pb.RangeRequest_DESCEND:
+		sort.Sort(sort.Reverse(by))
+	default:
+		sort.Sort(by)
+	}
+}
+
+// lessBy compares by a sort target; nil: there is none of that number, which CheckRange refuses.
+func lessBy(target pb.RangeRequest_SortTarget) func(a, b *version) bool {
 	switch target {
 	case pb.RangeRequest_KEY:
-		by.less = func(a, b *version) bool { return bytes.Compare(a.key(), b.key()) < 0 }
+		return func(a, b *version) bool { return bytes.Compare(a.key(), b.key()) < 0 }
 	case pb.RangeRequest_VERSION:
-		by.less = func(a, b *version) bool { return a.number < b.number }
+		return func(a, b *version) bool { return a.number < b.number }
 	case pb.RangeRequest_CREATE:
-		by.less = func(a, b *version) bool { return a.create < b.create }
+		return func(a, b *version) bool { return a.create < b.create }
 	case pb.RangeRequest_MOD:
-		by.less = func(a, b *version) bool { return a.main < b.main }
+		return func(a, b *version) bool { return a.main < b.main }
 	case pb.RangeRequest_VALUE:
-		by.less = func(a, b *version) bool { return bytes.Compare(a.value(), b.value()) < 0 }
-	default:
-		return // CheckRange refuses it; unchecked, it is no target
+		return func(a, b *version) bool { return bytes.Compare(a.value(), b.value()) < 0 }
 	}
-	if order == pb.RangeRequest_DESCEND {
-		sort.Sort(sort.Reverse(by))
-		return
+	return nil
+}
+
+// firstToFront does what sortVersions does as far as the first version goes, which is all that those ask for who wait for a lock. False:
+// it is for the sort to decide, as where several are equal.
+func firstToFront(vs []*version, r *pb.RangeRequest) bool {
+	less := lessBy(r.GetSortTarget())
+	if less == nil || len(vs) == 0 || r.GetSortTarget() == pb.RangeRequest_KEY && r.GetSortOrder() != pb.RangeRequest_DESCEND {
+		return false
 	}
-	sort.Sort(by)
+	first, equals := 0, false
+	for i := 1; i < len(vs); i++ {
+		a, b := vs[i], vs[first]
+		if r.GetSortOrder() == pb.RangeRequest_DESCEND {
+			a, b = b, a
+		}
+		switch {
+		case less(a, b):
+			first, equals = i, false
+		case !less(b, a):
+			equals = true
+		}
+	}
+	if !equals {
+		vs[0] = vs[first]
+	}
+	return !equals
 }
 
 type byTarget struct {

@@ -189,8 +189,9 @@ func encodeRange(h header, r *statemachine.RangeResult) *encoded {
 // encodeChunk writes a RangeStreamResponse as encodeRange does a RangeResponse.
 func encodeChunk(c *call.Chunk, s node.Status) *encoded {
 	if size := c.Size(); size > wholeMax {
+		// Pieces are free again by the time of the next chunk, so that a stream makes no garbage.
 		before, after := c.Around(s)
-		return inParts(before, c.Result, size, after)
+		return inPieces(before, c.Result, size, after)
 	}
 	return pooled(c.Size(), func(b []byte) []byte { return c.Append(b, s) })
 }

@@ -24,7 +24,7 @@ func TestLeasePromises_LeadersKilled(t *testing.T) {
 	t.Parallel()
 	p := &leasePromises{t: t, cluster: startCluster(t, 3), begin: time.Now(), holders: newWorkload(t, "leases")}
 	ends := p.watchMarkers()
-	for client := range 12 {
+	for client := range 24 {
 		members := p.cluster.members
 		var clients []*clientv3.Client
 		for _, m := range members {
@@ -90,7 +90,7 @@ func (p *leasePromises) act(call func() (gone bool, err error)) (a linearizabili
 
 // hold takes one lease, renews it for a while, asks for it, and then revokes it or lets it run out.
 func (p *leasePromises) hold(ctx context.Context, client int, clients []*clientv3.Client) error {
-	any := func() *clientv3.Client { return clients[rand.IntN(len(clients))] }
+	anyone := func() *clientv3.Client { return clients[rand.IntN(len(clients))] }
 	limited := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	}
@@ -99,7 +99,7 @@ func (p *leasePromises) hold(ctx context.Context, client int, clients []*clientv
 	r.Grant, err = p.act(func() (bool, error) {
 		ctx, cancel := limited()
 		defer cancel()
-		answer, err := pb.NewLeaseClient(any().ActiveConnection()).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: r.ID, TTL: r.TTL})
+		answer, err := pb.NewLeaseClient(anyone().ActiveConnection()).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: r.ID, TTL: r.TTL})
 		if err == nil {
 			r.TTL = answer.TTL
 		}
@@ -112,7 +112,7 @@ func (p *leasePromises) hold(ctx context.Context, client int, clients []*clientv
 	p.records = append(p.records, r)
 	p.mu.Unlock()
 	put, cancel := limited()
-	_, err = any().Put(put, fmt.Sprintf("%s%x", leaseMarkers, r.ID), fmt.Sprint(r.TTL), clientv3.WithLease(clientv3.LeaseID(r.ID)))
+	_, err = anyone().Put(put, fmt.Sprintf("%s%x", leaseMarkers, r.ID), fmt.Sprint(r.TTL), clientv3.WithLease(clientv3.LeaseID(r.ID)))
 	cancel()
 	if err != nil {
 		return err
@@ -120,8 +120,8 @@ func (p *leasePromises) hold(ctx context.Context, client int, clients []*clientv
 	for range rand.IntN(6) {
 		time.Sleep(rand.N(time.Second))
 		if rand.IntN(3) == 0 {
-			p.look(limited, any(), r)
-		} else if p.renew(limited, any(), r) {
+			p.look(limited, anyone(), r)
+		} else if p.renew(limited, anyone(), r) {
 			break
 		}
 	}
@@ -129,7 +129,7 @@ func (p *leasePromises) hold(ctx context.Context, client int, clients []*clientv
 		a, _ := p.act(func() (bool, error) { // what its error means for the lease is in the act
 			ctx, cancel := limited()
 			defer cancel()
-			_, err := any().Revoke(ctx, clientv3.LeaseID(r.ID))
+			_, err := anyone().Revoke(ctx, clientv3.LeaseID(r.ID))
 			return false, err
 		})
 		p.note(func() { r.Revokes = append(r.Revokes, a) })

@@ -119,10 +119,13 @@ func (s *script) learnVariables() {
 	var pairs []string
 	for i, m := range s.cluster.members {
 		var status *clientv3.StatusResponse
-		// etcd's storage version follows the cluster's some seconds after the start.
-		eventually(s.t, m.name+" knows the storage version", func() (err error) {
-			if status, err = m.status(); err == nil && status.StorageVersion != "3.7.0" {
-				err = fmt.Errorf("storage version %q", status.StorageVersion)
+		// The cluster's version is agreed on after the start, and etcd's storage version follows it.
+		eventually(s.t, m.name+" knows all versions", func() (err error) {
+			if status, err = m.status(); err != nil {
+				return err
+			}
+			if version := s.http("GET", "/version", "", 0); !strings.Contains(version, `"etcdcluster":"3.7.0"`) || status.StorageVersion != "3.7.0" {
+				err = fmt.Errorf("storage version %q, %s", status.StorageVersion, version)
 			}
 			return err
 		})

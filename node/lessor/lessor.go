@@ -178,10 +178,13 @@ func (l *Lessor) Time(now port.Instant, id int64) (granted, remaining int64, fou
 	return e.ttl, max(0, int64(e.deadline.Sub(now)/time.Second)), true
 }
 
+// maxLooks bounds the leases that a call looks at, so that a turn stays short where very many come up together, most of them renewed.
+const maxLooks = 20_000
+
 // Expired returns up to limit leases whose deadline has passed, those first whose passed first. Each counts as ending from then on. It is
 // returned again after Options.Retry, as long as it is not dropped. One for which busy says true is passed over until then.
 func (l *Lessor) Expired(now port.Instant, limit int, busy func(id int64) bool) (ids []int64) {
-	for len(ids) < limit && len(l.ends.list) > 0 {
+	for looks := 0; looks < maxLooks && len(ids) < limit && len(l.ends.list) > 0; looks++ {
 		e := l.ends.list[0]
 		if e.ends.at > now {
 			break
@@ -211,7 +214,7 @@ type Checkpoint struct {
 // Checkpoints returns up to limit checkpoints that are due, the longest due first. The caller proposes them; one that is lost is made up for
 // by the next.
 func (l *Lessor) Checkpoints(now port.Instant, limit int) (due []Checkpoint) {
-	for len(due) < limit && len(l.checkpoints.list) > 0 {
+	for looks := 0; looks < maxLooks && len(due) < limit && len(l.checkpoints.list) > 0; looks++ {
 		e := l.checkpoints.list[0]
 		if e.checkpoint.at > now {
 			break

@@ -378,3 +378,29 @@ func BenchmarkLessor_Renew(b *testing.B) {
 		}
 	}
 }
+
+// Where very many leases come up at one time, most of them renewed, it takes several calls to get to those that are due.
+func TestLessor_LooksAtSoManyInACall(t *testing.T) {
+	l := New(Options{CheckpointInterval: 20 * time.Second, Retry: time.Second})
+	const last = maxLooks + 1
+	for id := range int64(last) {
+		l.Add(start, id+1, 60)
+	}
+	for id := range int64(last - 1) {
+		l.Renew(start+10*second, id+1)
+	}
+	at := start + 20*second
+	if got := l.Checkpoints(at, 10); got != nil {
+		t.Fatalf("the first call came to %v", got)
+	}
+	if got := l.Checkpoints(at, 10); !slices.Equal(got, []Checkpoint{{ID: last, Remaining: 40}}) {
+		t.Errorf("the second call came to %v", got)
+	}
+	at = start + 60*second
+	if got := l.Expired(at, 10, idle); got != nil {
+		t.Fatalf("the first call came to %v", got)
+	}
+	if got := l.Expired(at, 10, idle); !slices.Equal(got, []int64{last}) {
+		t.Errorf("the second call came to %v", got)
+	}
+}

@@ -22,7 +22,7 @@ import (
 func TestWatchPromises_OneMember(t *testing.T) {
 	p := newPromises(t, 1)
 	p.writer.together, p.restless = 100, true
-	p.run(2*time.Second, 40*time.Second, func(until time.Time) { time.Sleep(time.Until(until)) })
+	p.run(2*time.Second, 20*time.Second, func(until time.Time) { time.Sleep(time.Until(until)) })
 }
 
 // The same where watchers go on at any of three members, of which one after the other is killed and comes back.

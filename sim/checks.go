@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -26,8 +27,7 @@ type checks struct {
 	applied map[batchName]bool   // looked up, never ranged
 	newest  map[uint64]uint64    // a proposer's newest incarnation in the log; looked up, never ranged
 	reached map[*resident]uint64 // what each life has applied up to; looked up, never ranged
-	// first says when the first member applied each entry, from index 1 on, and tenures when entries were being committed, and in which
-	// terms.
+	// first says when the first member applied each entry, from index 1 on, and tenures when a leader applied entries of its own term.
 	first   []linearizability.Moment
 	tenures []linearizability.Tenure
 	term    uint64 // of the last tenure
@@ -44,12 +44,14 @@ func newChecks(r *Run) *checks {
 // committed sees an entry that a member is about to apply.
 func (c *checks) committed(r *resident, index, term uint64, data []byte) {
 	c.run.failFor(c.durability.Committed(uint64(r.seat.peer.ID), index, term, xxhash.Sum64(data)))
+	if r.role == node.Leader && term == r.term {
+		c.noteTenure(term)
+	}
 	if index != c.next {
 		return
 	}
 	c.next++
 	c.first = append(c.first, linearizability.Moment{Stamp: c.run.stamp(), Time: c.run.now()})
-	c.noteTenure(term)
 	b, err := statemachine.DecodeBatch(data)
 	if err != nil {
 		return // raft's own, or a change of members
@@ -79,18 +81,22 @@ func (c *checks) state(r *resident, index, hash uint64, installed bool) {
 
 // leads sees a member become leader.
 func (c *checks) leads(r *resident, term uint64) {
-	c.run.failFor(c.durability.Leader(uint64(r.seat.peer.ID), term))
+	c.run.failFor(c.durability.Leader(uint64(r.seat.peer.ID), uint64(r.seat.host.Epoch()), term))
 }
 
 // porcupineWithin bounds porcupine's search in a run. What it can't decide by then is counted, and the witness has judged it anyway.
 const porcupineWithin = 2 * time.Second
 
-// tenureGap is how long nothing may be committed for a leader still to count as one that can commit.
+// tenureGap is how long nothing may be applied by a leader for it still to count as one that can commit.
 const tenureGap = int64(time.Second)
 
-// noteTenure takes an entry of a term that is applied for the first time for a sign that there is a leader.
+// noteTenure takes an entry of its term that a leader applies for a sign that it can do its work. (Others may be ahead of it: where its disk is
+// slow, its entries are committed without it, and it knows of a lease only later.)
 func (c *checks) noteTenure(term uint64) {
 	now := c.run.now()
+	if term < c.term {
+		return // its successor is at work
+	}
 	if n := len(c.tenures); n > 0 && term == c.term && now-c.tenures[n-1].To <= tenureGap {
 		c.tenures[n-1].To = now
 		return
@@ -138,9 +144,9 @@ func (c *checks) judge() {
 	c.picture = report.Picture
 }
 
-// leaseSlack bounds what a leader that can commit takes to have the end of a lease, or a checkpoint, applied: some ticks, and a commit. With
-// slow disks that can take several times as long as the pause between two commits: an entry waits for the write under way and then its
-// own, on the leader and on a follower.
+// leaseSlack bounds what a leader that can commit takes to learn of a lease and to have its end, or a checkpoint, applied: some ticks, and a
+// commit. With slow disks that can take several times as long as the pause between two entries: one waits for the write under way and
+// then its own, on the leader and on a follower.
 const leaseSlack = 6 * tenureGap
 
 func (c *checks) leaseBounds() linearizability.LeaseBounds {

@@ -86,7 +86,7 @@ func (c *client) send(msg proto.Message, group string) int {
 				}
 			})
 		}, func() {
-			r.world.After(back, world.Answer, func() { c.take(op, answer{err: errConnection, certain: true}) })
+			r.world.After(back, world.Answer, func() { c.take(op, answer{err: errConnection, certain: true, nobody: true}) })
 		})
 	}
 	r.world.After(r.setup.Patience, world.Client, func() {
@@ -130,7 +130,31 @@ func (c *client) take(op int, a answer) {
 	}
 	r.world.Note(world.Judged, o.Member, a.index, a.hash())
 	r.story.say("op %d: client %d is answered: %v", op, c.id, a)
+	if a.nobody && c.done == nil && c.chance.Permille(400) {
+		c.op = -1
+		c.await(c.chance.Permille(600))
+		return
+	}
 	c.over(op, a.err == nil)
+}
+
+// await makes the last request again as soon as there is a member to take it, or, where that is the only one, as it comes to lead: what a
+// member does first is where it may not know yet what it had promised before.
+func (c *client) await(leader bool) {
+	alone := len(c.run.seats) == 1
+	pause := 20 * time.Millisecond
+	if alone && c.at.now != nil {
+		pause = 2 * time.Millisecond
+	}
+	c.run.world.After(c.chance.Duration(0, pause), world.Client, func() {
+		switch now := c.at.now; {
+		case c.run.quiet || len(c.run.history) >= c.run.setup.OpsMost:
+		case now == nil && !c.at.absent, now != nil && alone && leader && now.role != node.Leader:
+			c.await(leader)
+		default:
+			c.send(proto.Clone(c.last.Message), c.last.Group)
+		}
+	})
 }
 
 // over ends the request under way.
@@ -161,6 +185,7 @@ type answer struct {
 	response proto.Message
 	err      error
 	certain  bool // with err: the request certainly had no effect
+	nobody   bool // there was no member to take it
 	index    uint64
 	position uint32
 	epoch    uint32 // the member's life

@@ -35,6 +35,7 @@ type resident struct {
 	seat   *seat
 	member *node.Member
 	role   node.Role
+	term   uint64
 	failed bool
 }
 
@@ -180,7 +181,7 @@ func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role
 			}
 		}
 	}
-	r.role = role
+	r.role, r.term = role, term
 }
 
 // Failed implements node.Observer.

@@ -57,6 +57,9 @@ func pickSetup(seed uint64) Setup {
 		c.Drift = append(c.Drift, s.Between(-driftMost, driftMost))
 	}
 	c.Node = pickNode(s)
+	if few := prng.New(seed, "catch up"); few.Permille(300) {
+		c.Node.CatchUpBytes = few.Between(1, 4<<10) // less than one turn brings, now and then
+	}
 	c.Clients = 2 + s.Intn(5)
 	c.Patience = s.Duration(500*time.Millisecond, 8*time.Second)
 	c.ClientLoss = s.Intn(30)

@@ -177,11 +177,14 @@ func TestReplicasAndDurability(t *testing.T) {
 		t.Error("a committed entry that is gone goes unnoticed")
 	}
 	for _, l := range []struct{ member, term uint64 }{{1, 2}, {1, 2}, {2, 3}} {
-		if d.Leader(l.member, l.term) != nil {
+		if d.Leader(l.member, 1, l.term) != nil {
 			t.Error("leaders of terms of their own are refused")
 		}
 	}
-	if d.Leader(2, 2) == nil {
+	if d.Leader(1, 2, 2) == nil {
+		t.Error("a member that leads one term in two of its runs goes unnoticed")
+	}
+	if d.Leader(2, 1, 2) == nil {
 		t.Error("two leaders in one term go unnoticed")
 	}
 }

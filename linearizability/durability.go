@@ -5,11 +5,14 @@ package linearizability
 // everywhere.
 type Durability struct {
 	entries map[uint64]committed
-	leaders map[uint64]uint64
+	leaders map[uint64]elected
 	newest  uint64 // index of the last entry that any member has committed
 }
 
 type committed struct{ member, term, hash uint64 }
+
+// elected is a member in one run of it.
+type elected struct{ member, incarnation uint64 }
 
 // Committed notes that a member takes the entry at index for committed; hash is of its data.
 func (d *Durability) Committed(member, index, term, hash uint64) *Violation {
@@ -45,14 +48,17 @@ func (d *Durability) Recovered(member, commit uint64) *Violation {
 	return nil
 }
 
-// Leader notes that a member leads in a term.
-func (d *Durability) Leader(member, term uint64) *Violation {
+// Leader notes that a run of a member leads in a term. A later run of the same member is another leader: it knows nothing of what the
+// earlier one wrote and had not made durable, and can only lead in that term if the vote for itself was among that.
+func (d *Durability) Leader(member, incarnation, term uint64) *Violation {
 	if d.leaders == nil {
-		d.leaders = make(map[uint64]uint64)
+		d.leaders = make(map[uint64]elected)
 	}
-	if first, known := d.leaders[term]; known && first != member {
-		return violation("one leader a term", nil, "in term %d both member %x and member %x lead", term, first, member)
+	now := elected{member, incarnation}
+	if first, known := d.leaders[term]; known && first != now {
+		return violation("one leader a term", nil, "in term %d both member %x in its run %d and member %x in its run %d lead",
+			term, first.member, first.incarnation, member, incarnation)
 	}
-	d.leaders[term] = member
+	d.leaders[term] = now
 	return nil
 }

@@ -56,7 +56,7 @@ type LeaderTold struct {
 
 // CheckElections holds elections to their promises: whoever is told to lead does so at some time between call and answer; who leads can
 // proclaim, nobody else; what is said of the leader is true at some time between call and answer; observers are told of leaders and
-// their values in order, none twice, and of nothing else. By construction there is one leader at a time, the oldest key under the
+// their values in order, each once, and of nothing else. By construction there is one leader at a time, the oldest key under the
 // name.
 func CheckElections(t *Truth, calls []*ElectionRecord, observed []*ObserveRecord) *Violation {
 	queues := make(map[string]*queue)
@@ -133,7 +133,8 @@ func (c *ElectionRecord) names(kv *mvccpb.KeyValue) bool {
 	return bytes.Equal(kv.GetKey(), c.Key) && kv.GetCreateRevision() == c.Revision
 }
 
-// untrue says what is wrong with what an observer was told: it must be in order among what was true from its call on.
+// untrue says what is wrong with what an observer was told: it must be in order among what was true from its call on, and leave out nothing
+// in between that had not been compacted before it was told of.
 func (o *ObserveRecord) untrue(t *Truth, q *queue) string {
 	next, first := 0, t.known(o.Call)
 	for next < len(q.reigns) && q.reigns[next].to <= first {
@@ -146,6 +147,9 @@ func (o *ObserveRecord) untrue(t *Truth, q *queue) string {
 		}
 		if at == len(q.reigns) || q.reigns[at].from > t.known(told.Stamp) {
 			return fmt.Sprintf("answer %d at %d is not what came to be true since the one before: %s", i, told.Stamp, text(told.KV))
+		}
+		if i > 0 && at > next && !t.compactedBy(o.Told[i-1].KV.GetModRevision()+1, told.Stamp) {
+			return fmt.Sprintf("answer %d at %d leaves out what came before: %s", i, told.Stamp, text(q.reigns[next].kv))
 		}
 		next = at + 1
 	}

@@ -3,6 +3,7 @@ package linearizability_test
 import (
 	"testing"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
@@ -110,10 +111,12 @@ func TestObservers(t *testing.T) {
 		fine, upTo bool // caught up, too
 	}{
 		{"all of them", 110, []LeaderTold{seen(120, "one"), seen(310, "one again"), seen(510, "two"), seen(910, "three")}, true, true},
-		{"some of them", 110, []LeaderTold{seen(120, "one"), seen(910, "three")}, true, true},
+		{"some of them", 110, []LeaderTold{seen(120, "one"), seen(910, "three")}, false, true},
+		{"another value is left out", 110, []LeaderTold{seen(120, "one"), seen(510, "two"), seen(910, "three")}, false, true},
+		{"the first is told of late", 110, []LeaderTold{seen(510, "two"), seen(910, "three")}, true, true},
 		{"from later on", 610, []LeaderTold{seen(620, "two"), seen(910, "three")}, true, true},
 		{"none yet", 110, nil, true, false},
-		{"not the last", 110, []LeaderTold{seen(120, "one"), seen(510, "two")}, true, false},
+		{"not the last", 110, []LeaderTold{seen(120, "one"), seen(310, "one again"), seen(510, "two")}, true, false},
 		{"one twice", 110, []LeaderTold{seen(120, "one"), seen(310, "one"), seen(910, "three")}, false, true},
 		{"one twice, with another between", 110, []LeaderTold{seen(120, "one"), seen(310, "one again"), seen(311, "one"), seen(910, "three")}, false, true},
 		{"out of order", 110, []LeaderTold{seen(511, "two"), seen(512, "one again"), seen(910, "three")}, false, true},
@@ -141,6 +144,31 @@ func TestObservers(t *testing.T) {
 	first, _ := timed(timedEntry{10, putReq("e/1", "one")}, timedEntry{20, delReq("e/1")})
 	o := &ObserveRecord{Name: []byte("e"), Call: 1, Live: true}
 	verdict(t, CheckObserversCaughtUp(NewTruth(first, when), []*ObserveRecord{o}), "")
+}
+
+// What was compacted before an observer was told of it may be left out, and nothing else.
+func TestObserversAfterACompaction(t *testing.T) {
+	log, when := timed(
+		timedEntry{10, putReq("e/1", "one")},
+		timedEntry{30, putReq("e/1", "one again")},
+		timedEntry{50, putReq("e/1", "once more")},
+		timedEntry{60, &pb.CompactionRequest{Revision: 4}},
+		timedEntry{70, putReq("e/1", "and again")},
+		timedEntry{80, putReq("e/1", "at last")},
+	)
+	truth := NewTruth(log, when)
+	kv := func(rev, version int64, value string) *mvccpb.KeyValue { return kvOf("e/1", value, 2, rev, version) }
+	one, more, last := kv(2, 1, "one"), kv(4, 3, "once more"), kv(6, 5, "at last")
+	for _, c := range []struct {
+		told []LeaderTold
+		want string
+	}{
+		{[]LeaderTold{{110, one}, {610, more}}, ""},
+		{[]LeaderTold{{110, one}, {510, more}}, "observe"},
+		{[]LeaderTold{{510, more}, {810, last}}, "observe"},
+	} {
+		verdict(t, CheckElections(truth, nil, []*ObserveRecord{{Name: []byte("e"), Call: 110, Told: c.told}}), c.want)
+	}
 }
 
 // Within one entry states come and go that no view shows, but transactions see them.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	calls "github.com/detcd/detcd/node/call"
 )
 
 // asleep waits until the driver's goroutine sleeps, so that the next to put something in is a guest.
@@ -121,5 +123,21 @@ func TestGuest_Stops(t *testing.T) {
 	asleep(d)
 	if err := d.Stop(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// What wakes the driver's goroutine is handled in the turn that it takes then.
+func TestDriver_TakesOneTurnAfterAWakeUp(t *testing.T) {
+	f := newFake(t)
+	d := f.start(Options{})
+	for range 100 {
+		asleep(d)
+		done := make(chan struct{})
+		d.Turn(func(calls.Member) { close(done) })
+		<-done
+	}
+	asleep(d)
+	if f.ends != 100 {
+		t.Errorf("%d turns for 100 calls", f.ends)
 	}
 }

@@ -136,7 +136,7 @@ func (b *inbox) unlockAndWake() {
 // take returns all items, as soon as there are some, or none where a timer of c is due or a guest says that there is something to do. What
 // it returned before may be used again. It reports false when the inbox is closed.
 func (b *inbox) take(c *clock) (items []item, open bool) {
-	for {
+	for slept := false; ; slept = true {
 		b.mu.Lock()
 		if b.closed {
 			b.mu.Unlock()
@@ -146,6 +146,10 @@ func (b *inbox) take(c *clock) (items []item, open bool) {
 			items = b.takeLocked(b.spare)
 			b.mu.Unlock()
 			return items, true
+		}
+		if slept {
+			b.mu.Unlock()
+			return nil, true
 		}
 		// The clock is looked at before anybody else may take a turn.
 		d, some := c.untilNext()
@@ -159,9 +163,7 @@ func (b *inbox) take(c *clock) (items []item, open bool) {
 		}
 		b.sleeping = true
 		b.mu.Unlock()
-		if b.sleep(c, alarm) {
-			return nil, true
-		}
+		b.sleep(c, alarm)
 	}
 }
 
@@ -185,11 +187,11 @@ func (b *inbox) recycle(items []item) {
 	}
 }
 
-// sleep waits for wake, or for the alarm. It reports whether the reader should take a turn even if nothing was put in.
-func (b *inbox) sleep(c *clock, alarm <-chan time.Time) bool {
+// sleep waits for wake, or for the alarm. After either there is a turn to take, even if nothing was put in.
+func (b *inbox) sleep(c *clock, alarm <-chan time.Time) {
 	select {
 	case <-b.wake:
-		return true
+		return
 	case <-alarm:
 	}
 	b.mu.Lock()
@@ -207,7 +209,6 @@ func (b *inbox) sleep(c *clock, alarm <-chan time.Time) bool {
 		<-b.wake
 	}
 	c.rang()
-	return true
 }
 
 // close makes the inbox take nothing any more and returns what was in it.

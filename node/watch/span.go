@@ -20,6 +20,14 @@ func spanOf(key, end []byte) span {
 
 func (s span) single() bool { return s.end == "" && !s.open }
 
+// rangeEnd is the end in the API's form.
+func (s span) rangeEnd() []byte {
+	if s.open {
+		return []byte{0}
+	}
+	return []byte(s.end)
+}
+
 func (s span) contains(key []byte) bool {
 	if s.single() {
 		return string(key) == s.start

@@ -112,12 +112,12 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 	if !c.live {
 		c.until = head
 	}
-	events, err := v.Events(c.next)
+	events, err := c.events(v)
 	if err != nil {
 		if out = s.overtaken(c, v, out); len(c.watchers) == 0 {
 			return out, costRun
 		}
-		events, _ = v.Events(c.next)
+		events, _ = c.events(v)
 	}
 	s.batch.gather(events, c, c.next, c.until, budget)
 	out = s.put(c, out)
@@ -138,6 +138,12 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 		s.advance(c, head)
 	}
 	return out, cost
+}
+
+// events are those that a cohort has yet to look at, and perhaps others. Where the range has few changes of many they are not looked for in
+// the log: those that lag would else look at all that happened, each by itself.
+func (c *cohort) events(v *statemachine.View) (statemachine.EventIterator, error) {
+	return v.EventsIn([]byte(c.topic.span.start), c.topic.span.rangeEnd(), c.next, c.until)
 }
 
 // overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The others begin later.

@@ -131,6 +131,11 @@ func (c *Counts) add(o Counts) {
 	c.Leaders += o.Leaders
 	c.Installed += o.Installed
 	c.Duplicates += o.Duplicates
+	c.Told += o.Told
+	c.Overtaken += o.Overtaken
+	c.Renewed += o.Renewed
+	c.Locked += o.Locked
+	c.Elected += o.Elected
 	c.Judged += o.Judged
 	c.Undecided += o.Undecided
 }

@@ -176,6 +176,7 @@ disks        %d torn writes, %d lost writes, %d names undone, %d times full, %d 
 network      %d messages: %d lost, %d blocked, %d repeated
 members      %d changes of leader, %d snapshots installed, %d batches twice in the log
 requests     %d: %d answered, %d refused, %d unknown; porcupine judged %d, could not decide %d
+services     %d watch events told, %d watches overtaken by compactions; %d renewals of leases, %d locks, %d elections won
 events       %d
 speed        %d simulated seconds in %.1f CPU seconds, %.1f s of wall clock
              %.0f simulated seconds per CPU second, %.0f with 3 members
@@ -187,6 +188,7 @@ speed        %d simulated seconds in %.1f CPU seconds, %.1f s of wall clock
 		w.Messages, w.Lost, w.Blocked, w.Repeated,
 		c.Leaders, c.Installed, c.Duplicates,
 		t.Ops, c.Answered, c.Refused, c.Unknown, c.Judged, c.Undecided,
+		c.Told, c.Overtaken, c.Renewed, c.Locked, c.Elected,
 		t.Events,
 		t.SimulatedSeconds, s.CPU.Seconds(), s.Seconds, s.PerCPUSecond, s.PerCPUSecondOfThree)
 	return err

@@ -20,6 +20,9 @@ type Act struct {
 	// Outcome: Answered with success; Refused where the answer was that there is no such lease. Requests that certainly did not reach a
 	// member are left out.
 	Outcome Outcome
+	// Index and Position are a revocation's place in the log, from its answer; 0 if none came.
+	Index    uint64
+	Position uint32
 }
 
 // LeaseRecord is a lease, as the client that holds it saw it. All requests about the lease must be in some record with its ID, whoever
@@ -120,11 +123,12 @@ func (t *Truth) endOf(l life) int64 {
 	return t.when[l.ended].Time
 }
 
-// revoked says whether a client may have ended a lease by a time.
-func revoked(records []*LeaseRecord, by int64) bool {
+// revoked says whether a client may have ended this life of a lease, which ended at a time.
+func (t *Truth) revoked(l life, records []*LeaseRecord, by int64) bool {
 	for _, r := range records {
 		for _, a := range r.Revokes {
-			if a.Outcome != Refused && a.Asked <= by && by <= a.Until {
+			another := a.Index > 0 && l.ended != never && (a.Index != t.log[l.ended].Index || a.Position != t.log[l.ended].Position)
+			if a.Outcome != Refused && !another && a.Asked <= by && by <= a.Until {
 				return true
 			}
 		}

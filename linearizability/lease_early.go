@@ -7,7 +7,7 @@ const promiseNotEarly = "no lease ends early"
 // learned its id.
 func checkNotEarly(t *Truth, l life, records []*LeaseRecord, b LeaseBounds) *Violation {
 	end := t.endOf(l)
-	if end == Forever || revoked(records, end) {
+	if end == Forever || t.revoked(l, records, end) {
 		return nil
 	}
 	for _, r := range records {
@@ -73,7 +73,7 @@ func livesOn(t *Truth, id int64, a LeaseAnswer, seconds int64, records []*LeaseR
 		if l.id != id || l.ttl != a.TTL || t.when[l.granted].Time > a.Until || end < a.Asked {
 			continue
 		}
-		if end == Forever || revoked(records, end) || end >= due {
+		if end == Forever || t.revoked(*l, records, end) || end >= due {
 			return nil
 		}
 		short = l

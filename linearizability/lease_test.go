@@ -115,6 +115,8 @@ func TestLeasePromises(t *testing.T) {
 		{"gone as somebody revokes it", []func(*leaseCase){renewed(act(Refused, 100, 105)), revoked(lost(99))}, 140, ""},
 
 		{"revoked", []func(*leaseCase){revoked(act(Answered, 55, 65))}, 60, ""},
+		{"revoked, where it ended", []func(*leaseCase){revoked(placed(60, act(Answered, 55, 65)))}, 60, ""},
+		{"revoked, but what was ended then is another", []func(*leaseCase){revoked(placed(58, act(Answered, 55, 65)))}, 60, early},
 		{"revoked, maybe", []func(*leaseCase){revoked(lost(55))}, 60, ""},
 		{"revoked only later", []func(*leaseCase){revoked(lost(61))}, 60, early},
 		{"revoked only before", []func(*leaseCase){revoked(act(Answered, 55, 58))}, 60, early},
@@ -150,6 +152,11 @@ func TestLeasePromises(t *testing.T) {
 
 func revoked(acts ...Act) func(*leaseCase) {
 	return func(c *leaseCase) { c.record.Revokes = acts }
+}
+
+func placed(index uint64, a Act) Act {
+	a.Index = index
+	return a
 }
 
 func looked(remaining int64, acts ...Act) func(*leaseCase) {

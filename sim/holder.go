@@ -6,6 +6,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/detcd/detcd/sim/prng"
 	"github.com/detcd/detcd/sim/world"
 )
 
@@ -19,6 +20,9 @@ func (r *Run) addHolders() {
 		s := r.addSession(fmt.Sprintf("holder %d", i), sessionIDs+i)
 		h := &holder{session: s}
 		h.begin()
+	}
+	if prng.New(r.setup.Seed, "namesakes").Permille(150) {
+		r.addNamesakes()
 	}
 }
 

@@ -22,7 +22,9 @@ type session struct {
 	// keeping: renewals go on.
 	keeping bool
 	gone    bool // a member has said that the lease is gone
-	rounds  int
+	// name, if not 0, is the id that its leases are to have.
+	name   int64
+	rounds int
 }
 
 // addSession makes a session's client; nothing happens until open.
@@ -46,6 +48,9 @@ func (s *session) open(then func(ok bool)) {
 	request := &pb.LeaseGrantRequest{TTL: s.run.setup.leaseTTL(c)}
 	if c.Permille(200) {
 		request.ID = c.Between(1, 1<<40)
+	}
+	if s.name != 0 {
+		request.ID, request.TTL = s.name, 1
 	}
 	s.lease = &linearizability.LeaseRecord{Client: s.client.id, ID: request.ID, TTL: request.TTL,
 		Grant: linearizability.Act{Asked: s.run.now(), Until: linearizability.Forever, Outcome: linearizability.Unknown}}
@@ -165,7 +170,7 @@ func (s *session) revoke(then func()) {
 		act, o := &rec.Revokes[at], &s.run.history[op]
 		switch {
 		case ok:
-			act.Until, act.Outcome = s.run.now(), linearizability.Answered
+			act.Until, act.Outcome, act.Index, act.Position = s.run.now(), linearizability.Answered, o.Index, o.Position
 		case o.Index > 0 && errors.Is(o.Err, rpctypes.ErrGRPCLeaseNotFound), o.Outcome == linearizability.Refused:
 			act.Until, act.Outcome = s.run.now(), linearizability.Refused
 		}

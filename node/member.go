@@ -148,7 +148,7 @@ func (m *Member) recover(r *wal.Recovered) error {
 		CheckQuorum:               true,
 		PreVote:                   !m.config.DisablePreVote,
 		ReadOnlyOption:            raft.ReadOnlySafe,
-		Logger:                    raftLogger{m.ports.Logger},
+		Logger:                    newRaftLogger(m.ports.Logger),
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 	})

@@ -22,6 +22,9 @@ func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error)
 		return res, nil
 	}
 	size, limit := 0, r.GetLimit()
+	if limit > 0 {
+		res.versions = make([]*version, 0, min(limit, int64(rd.live.Len()), 4096))
+	}
 	rd.visit(s, rev, func(ver *version) bool {
 		size += res.encodedSize(ver)
 		if n := len(res.versions); n > 0 && size > maxBytes || limit > 0 && int64(n) >= limit {

@@ -204,7 +204,7 @@ func (d *Driver) stopMember(ctx context.Context) bool {
 	select {
 	case <-d.ended:
 	case <-ctx.Done():
-		d.inbox.close()
+		d.closeInbox()
 		<-d.ended
 	}
 	return d.finished
@@ -225,13 +225,18 @@ func (d *Driver) run() {
 		d.inbox.recycle(items)
 	}
 	d.over.Store(true)
+	d.closeInbox()
+	for c := d.calls.first(); c != nil; c = d.calls.first() {
+		c.answer(answer{err: ErrStopped})
+	}
+}
+
+// closeInbox refuses the calls that the member has not seen and never will.
+func (d *Driver) closeInbox() {
 	for _, it := range d.inbox.close() {
 		if it.kind == itemCall {
 			it.call.refuse()
 		}
-	}
-	for c := d.calls.first(); c != nil; c = d.calls.first() {
-		c.answer(answer{err: ErrStopped})
 	}
 }
 

@@ -141,3 +141,36 @@ func TestDriver_TakesOneTurnAfterAWakeUp(t *testing.T) {
 		t.Errorf("%d turns for 100 calls", f.ends)
 	}
 }
+
+// A call that waits in the inbox when the member is cut off is answered: nobody else would.
+func TestDriver_CutOffAnswersWhatWaits(t *testing.T) {
+	f := newFake(t)
+	f.ignoreEnd = true
+	entered, leave := make(chan struct{}), make(chan struct{})
+	f.onReceive = func([]byte) {
+		close(entered)
+		<-leave
+	}
+	d := f.start(Options{StopLimit: time.Millisecond})
+	go d.Receive(2, []byte("a long turn"))
+	<-entered
+	refused := make(chan error, 1)
+	go func() {
+		_, err := d.Propose(context.Background(), &pb.InternalRaftRequest{})
+		refused <- err
+	}()
+	for waiting := false; !waiting; runtime.Gosched() {
+		d.inbox.mu.Lock()
+		waiting = len(d.inbox.items) > 0
+		d.inbox.mu.Unlock()
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.Stop(context.Background()) }()
+	if err := <-refused; err != ErrStopped {
+		t.Errorf("the answer is %v, want %v", err, ErrStopped)
+	}
+	close(leave)
+	if err := <-stopped; err != ErrNotGraceful {
+		t.Errorf("Stop says %v, want %v", err, ErrNotGraceful)
+	}
+}

@@ -109,9 +109,8 @@ func (b *inbox) unlockAndServe() {
 	items := b.takeLocked(b.spare)
 	b.mu.Unlock()
 	again := b.guest(items)
-	clear(items)
+	b.recycle(items)
 	b.mu.Lock()
-	b.spare = items[:0]
 	b.visited = false
 	if again || b.rung || b.closed || len(b.items) > 0 {
 		b.rung = false

@@ -42,7 +42,7 @@ func TestServer_AnswersAsStockEtcdDid(t *testing.T) {
 		}
 		want := tape[0].Outcome
 		tape = tape[1:]
-		want.Stdout = strings.ReplaceAll(offTape(t, want.Stdout), "127.0.0.1:"+portMark, "ADDRESS")
+		want.Stdout = strings.ReplaceAll(withLeaseID(offTape(t, want.Stdout)), "127.0.0.1:"+portMark, "ADDRESS")
 		want.Stderr = strings.ReplaceAll(want.Stderr, "127.0.0.1:"+portMark, "ADDRESS")
 		compared++
 		t.Run(fmt.Sprintf("%d %s", s.line, strings.Join(s.Args, " ")), func(t *testing.T) { compare(t, loosely(outcomes[i]), loosely(want)) })

@@ -115,7 +115,7 @@ func (a *app) begin(cmd *cobra.Command, valueOnly bool) error {
 		}
 	}
 	printer, ok := show.New(a.stdout, show.Options{
-		Format: a.global.format, Hex: a.global.hex, ValueOnly: valueOnly, LeaseIDs: !a.etcdctl(),
+		Format: a.global.format, Hex: a.global.hex, ValueOnly: valueOnly,
 	})
 	if !ok {
 		return failure{exitBadFeature, errors.New("unsupported output format")}

@@ -50,7 +50,7 @@ func TestTape_SaysAndPrintsWhatEtcdctlDoes(t *testing.T) {
 			s, want := unmark(r.step, port), r.Outcome
 			got := ours.run(t, s, l.Addr().String())
 			got.Stdout, got.Stderr = steady(mark(got.Stdout, port)), steady(mark(got.Stderr, port))
-			want.Stdout, want.Stderr = steady(offTape(t, want.Stdout)), steady(want.Stderr)
+			want.Stdout, want.Stderr = withLeaseID(steady(offTape(t, want.Stdout))), steady(want.Stderr)
 			compare(t, got, want)
 			if wrong := p.complaints(); wrong != "" {
 				t.Error(wrong)
@@ -75,7 +75,10 @@ func TestLive_SameAsEtcdctl(t *testing.T) {
 		return
 	}
 	for i, s := range steps {
-		t.Run(fmt.Sprintf("%d %s", s.line, strings.Join(s.Args, " ")), func(t *testing.T) { compare(t, masked(own[i]), masked(theirs[i])) })
+		t.Run(fmt.Sprintf("%d %s", s.line, strings.Join(s.Args, " ")), func(t *testing.T) {
+			theirs[i].Stdout = withLeaseID(theirs[i].Stdout)
+			compare(t, masked(own[i]), masked(theirs[i]))
+		})
 	}
 }
 
@@ -173,6 +176,11 @@ func unmark(s step, port string) step {
 	}
 	return s
 }
+
+var leaseGranted = regexp.MustCompile(`(?m)^lease ([0-9a-f]{16}) granted with TTL\(\d+s\)$`)
+
+// withLeaseID adds to what stock etcdctl prints the one thing that detcdctl adds.
+func withLeaseID(stdout string) string { return leaseGranted.ReplaceAllString(stdout, "$0, ID $1") }
 
 type mask struct {
 	what *regexp.Regexp

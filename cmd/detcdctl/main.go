@@ -41,9 +41,6 @@ type app struct {
 	printer *show.Printer // set when a command has read its flags and is about to connect
 }
 
-// etcdctl says whether the command was started by the stock tool's name: then what it prints is the stock tool's to the letter.
-func (a *app) etcdctl() bool { return a.name == "etcdctl" }
-
 // run does what args say and returns the exit code.
 func (a *app) run(args []string) int {
 	root := a.rootCommand()

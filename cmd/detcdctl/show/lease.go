@@ -11,11 +11,8 @@ func LeaseGrant(r *clientv3.LeaseGrantResponse) Answer {
 		value:   r,
 		message: &pb.LeaseGrantResponse{Header: r.ResponseHeader, ID: int64(r.ID), TTL: r.TTL, Error: r.Error},
 		simple: func(w *simpleWriter) {
-			w.printf("lease %016x granted with TTL(%ds)", r.ID, r.TTL)
-			if w.LeaseIDs {
-				w.printf(", ID %016x", r.ID)
-			}
-			w.line()
+			// Scripts read the second word, and "granted with TTL(60s)". Introductions to etcd look for "ID X", which stock etcdctl lacks.
+			w.printf("lease %016x granted with TTL(%ds), ID %016x\n", r.ID, r.TTL, r.ID)
 		},
 		fields: func(w *fieldsWriter) {
 			w.header(r.ResponseHeader)

@@ -44,7 +44,6 @@ type Options struct {
 	Format    string // one of Formats
 	Hex       bool   // keys and values as \x00, ids in base 16
 	ValueOnly bool   // simple format: values without their keys
-	LeaseIDs  bool   // simple format: a granted lease's line also ends in ", ID X", which some introductions look for
 }
 
 // Printer writes answers to one writer.

@@ -72,8 +72,8 @@ kill $(jobs -p) 2>/dev/null; wait
 said=$(etcdctl lease grant 60 2>&1)
 like "lease grant" "$said" '^lease [0-9a-f]{10,16} granted with TTL\(60s\)'
 LEASE=$(grep -oP 'lease \K[a-f0-9]+' <<<"$said")
-if command -v detcdctl >/dev/null; then # which under its own name says it in both forms that introductions look for
-  like "detcdctl lease grant, for those who look for an ID" "$(detcdctl lease grant 60 | grep -oP 'ID \K[a-f0-9]+')" '^[0-9a-f]{10,16}$'
+if command -v detcdctl >/dev/null; then # then etcdctl is a link to it, and says it in both forms that introductions look for
+  like "lease grant, for those who look for an ID" "$(etcdctl lease grant 60 | grep -oP 'ID \K[a-f0-9]+')" '^[0-9a-f]{10,16}$'
 fi
 same "put --lease" "$(etcdctl put --lease=$LEASE "service/worker-1" "alive" 2>&1)" "OK"
 etcdctl lease keep-alive $LEASE >alive.out 2>&1 &

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
@@ -83,11 +84,23 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.fail(status.New(codes.DeadlineExceeded, "request body stalled"))
 	case err != nil:
-		b.fail(status.Newf(codes.Canceled, "request body broke off: %v", err))
+		b.fail(b.unreadable(err))
 	case b.left < 0:
 		return 0, b.tooLarge()
 	}
 	return n, err
+}
+
+// unreadable is what a body that can't be read to its end is answered. A client that sends what is no body, or less of it than it said,
+// made a mistake, and is told which in net/http's words, as by etcd. One that went away cancelled its request; so did one whose stream
+// of messages broke off, for that has no length to be short of.
+func (b *requestBody) unreadable(err error) *status.Status {
+	var network net.Error
+	gone := errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.Is(err, io.ErrClosedPipe)
+	if gone || b.endless && errors.Is(err, io.ErrUnexpectedEOF) {
+		return status.Newf(codes.Canceled, "request body broke off: %v", err)
+	}
+	return status.New(codes.InvalidArgument, err.Error())
 }
 
 func (b *requestBody) tooLarge() error {

@@ -67,6 +67,7 @@ func (d *Door) newGRPC() *grpc.Server {
 	v3electionpb.RegisterElectionServer(s, &electionService{door: d})
 	pb.RegisterMaintenanceServer(s, &maintenance{door: d})
 	pb.RegisterClusterServer(s, &cluster{door: d})
+	pb.RegisterAuthServer(s, &authService{door: d})
 	d.health = health.NewServer()
 	d.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(s, d.health)

@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+// probe is one call over the wire, with no client library between, and what it must come to. The expectations are etcd's: each holds when the
+// test runs against stock etcd.
+type probe struct {
+	name string
+	ask  func(ctx context.Context) (any, error)
+	want string // as outcome renders it
+	// ours, unless empty, is what detcd says instead; docs/differences.md has the reason.
+	ours string
+}
+
+// runProbes makes the calls in order. Each gets a deadline, so that one that waits for ever fails.
+func runProbes(t *testing.T, probes []probe) {
+	t.Helper()
+	for _, p := range probes {
+		ctx, cancel := context.WithTimeout(t.Context(), answerPatience)
+		got := outcome(p.ask(ctx))
+		cancel()
+		want := p.want
+		if p.ours != "" && !stockEtcd {
+			want = p.ours
+		}
+		if got != want {
+			t.Errorf("%s:\n got %s\nwant %s", p.name, got, want)
+		}
+	}
+}
+
+// outcome is an answer in one line: what was answered, or the error's code and text.
+func outcome(answer any, err error) string {
+	if err != nil {
+		s := status.Convert(err)
+		return fmt.Sprintf("%v %q", s.Code(), s.Message())
+	}
+	return fmt.Sprint(answer)
+}
+
+// dialRaw is a connection without etcd's client library, which would make calls again and change errors.
+func dialRaw(t testing.TB, m *member) *grpc.ClientConn {
+	t.Helper()
+	c, err := grpc.NewClient("passthrough:///"+m.client, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// TestAuth_AsNeverEnabled: users can't be stored yet, so what is asked of the Auth service is answered as by an etcd that has none and whose
+// authentication was never enabled.
+func TestAuth_AsNeverEnabled(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1)
+	auth := pb.NewAuthClient(dialRaw(t, c.members[0]))
+	const (
+		noUser = `FailedPrecondition "etcdserver: user name not found"`
+		noRole = `FailedPrecondition "etcdserver: role name not found"`
+		badKey = `InvalidArgument "etcdserver: invalid auth management"`
+		notYet = `Unimplemented "detcd: this version can't store users and roles: leave authentication off, and have clients prove ` +
+			`themselves by certificates (--client-cert-auth)"`
+	)
+	grant := func(p *authpb.Permission) func(context.Context) (any, error) {
+		return func(ctx context.Context) (any, error) {
+			return auth.RoleGrantPermission(ctx, &pb.AuthRoleGrantPermissionRequest{Name: "r", Perm: p})
+		}
+	}
+	runProbes(t, []probe{
+		{name: "status", want: "false 1", ask: func(ctx context.Context) (any, error) {
+			r, err := auth.AuthStatus(ctx, &pb.AuthStatusRequest{})
+			return fmt.Sprint(r.GetEnabled(), " ", r.GetAuthRevision()), err
+		}},
+		{name: "users and roles", want: "[] [] true", ask: func(ctx context.Context) (any, error) {
+			users, err := auth.UserList(ctx, &pb.AuthUserListRequest{})
+			if err != nil {
+				return nil, err
+			}
+			roles, err := auth.RoleList(ctx, &pb.AuthRoleListRequest{})
+			return fmt.Sprint(users.GetUsers(), roles.GetRoles(), roles.GetHeader().GetRevision() > 0), err
+		}},
+		{name: "authenticate", want: `FailedPrecondition "etcdserver: authentication is not enabled"`, ask: func(ctx context.Context) (any, error) {
+			return auth.Authenticate(ctx, &pb.AuthenticateRequest{Name: "u", Password: "p"})
+		}},
+		{name: "enable", want: `FailedPrecondition "etcdserver: root user does not exist"`, ask: func(ctx context.Context) (any, error) {
+			return auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
+		}},
+		{name: "disable", want: "true", ask: func(ctx context.Context) (any, error) {
+			r, err := auth.AuthDisable(ctx, &pb.AuthDisableRequest{})
+			return r.GetHeader().GetRevision() > 0, err
+		}},
+		{name: "user get", want: noUser, ask: func(ctx context.Context) (any, error) {
+			return auth.UserGet(ctx, &pb.AuthUserGetRequest{Name: "u"})
+		}},
+		{name: "user delete", want: noUser, ask: func(ctx context.Context) (any, error) {
+			return auth.UserDelete(ctx, &pb.AuthUserDeleteRequest{Name: "u"})
+		}},
+		{name: "user passwd", want: noUser, ask: func(ctx context.Context) (any, error) {
+			return auth.UserChangePassword(ctx, &pb.AuthUserChangePasswordRequest{Name: "u", Password: "p"})
+		}},
+		{name: "user grant", want: noUser, ask: func(ctx context.Context) (any, error) {
+			return auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: "u", Role: "r"})
+		}},
+		{name: "user revoke", want: noUser, ask: func(ctx context.Context) (any, error) {
+			return auth.UserRevokeRole(ctx, &pb.AuthUserRevokeRoleRequest{Name: "u", Role: "r"})
+		}},
+		{name: "role get", want: noRole, ask: func(ctx context.Context) (any, error) {
+			return auth.RoleGet(ctx, &pb.AuthRoleGetRequest{Role: "r"})
+		}},
+		{name: "role delete", want: noRole, ask: func(ctx context.Context) (any, error) {
+			return auth.RoleDelete(ctx, &pb.AuthRoleDeleteRequest{Role: "r"})
+		}},
+		{name: "role revoke", want: noRole, ask: func(ctx context.Context) (any, error) {
+			return auth.RoleRevokePermission(ctx, &pb.AuthRoleRevokePermissionRequest{Role: "r", Key: []byte("a")})
+		}},
+		{name: "grant nothing", want: `InvalidArgument "etcdserver: permission not given"`, ask: grant(nil)},
+		{name: "grant no key", want: badKey, ask: grant(&authpb.Permission{RangeEnd: []byte{0}})},
+		{name: "grant backwards", want: badKey, ask: grant(&authpb.Permission{Key: []byte("b"), RangeEnd: []byte("a")})},
+		{name: "grant an empty range", want: badKey, ask: grant(&authpb.Permission{Key: []byte("b"), RangeEnd: []byte("b")})},
+		{name: "grant a key", want: noRole, ask: grant(&authpb.Permission{Key: []byte("b")})},
+		{name: "grant from a key on", want: noRole, ask: grant(&authpb.Permission{Key: []byte("b"), RangeEnd: []byte{0}})},
+		{name: "add nobody", want: `InvalidArgument "etcdserver: user name is empty"`, ask: func(ctx context.Context) (any, error) {
+			return auth.UserAdd(ctx, &pb.AuthUserAddRequest{Password: "p"})
+		}},
+		{name: "add no role", want: `InvalidArgument "etcdserver: role name is empty"`, ask: func(ctx context.Context) (any, error) {
+			return auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{})
+		}},
+		// etcd stores these.
+		{name: "add a user", want: "true", ours: notYet, ask: func(ctx context.Context) (any, error) {
+			r, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: "u", Password: "p"})
+			return r.GetHeader() != nil, err
+		}},
+		{name: "add a role", want: "true", ours: notYet, ask: func(ctx context.Context) (any, error) {
+			r, err := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: "r"})
+			return r.GetHeader() != nil, err
+		}},
+	})
+}
+
+// TestAuth_AClientWithAUserWorks: such a client asks for a token first, and goes on without one where it is told that authentication is off.
+func TestAuth_AClientWithAUserWorks(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1)
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints(c.members), Username: "coredns", Password: "secret", DialTimeout: 10 * time.Second, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), answerPatience)
+	defer cancel()
+	watch := client.Watch(ctx, "a")
+	if _, err := client.Put(ctx, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := client.Get(ctx, "a"); err != nil || len(r.Kvs) != 1 {
+		t.Errorf("get: %v, %v", r, err)
+	}
+	lease, err := client.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.KeepAliveOnce(ctx, lease.ID); err != nil {
+		t.Error(err)
+	}
+	if r := <-watch; r.Err() != nil || len(r.Events) != 1 {
+		t.Errorf("watch: %v, %v", r, r.Err())
+	}
+}

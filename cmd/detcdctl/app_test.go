@@ -3,10 +3,15 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -101,7 +106,7 @@ func TestHints_OnATerminalOnly(t *testing.T) {
 		a.run([]string{"--endpoints=127.0.0.1:1", "--command-timeout=200ms", "get", "foo"})
 		return stderr.String()
 	}
-	const hint = "dial tcp 127.0.0.1:1: connect: connection refused.\nStart the server"
+	const hint = "The last attempt to connect ended with: dial tcp 127.0.0.1:1: connect: connection refused\nStart the server"
 	if out := run(true); !strings.HasPrefix(out, "Error: context deadline exceeded\n"+hint) {
 		t.Errorf("a person is told %q", out)
 	}
@@ -121,12 +126,58 @@ func TestAdvice_ForWhatPeopleRunInto(t *testing.T) {
 		{rpctypes.ErrUserEmpty, "--user"},
 		{rpctypes.ErrLeaseNotFound, "detcdctl lease list"},
 		{fmt.Errorf("failed to revoke lease (%w)", rpctypes.ErrLeaseNotFound), "detcdctl lease list"},
-		{status.Error(codes.Unimplemented, "unknown service"), "does not have that call"},
+		{status.Error(codes.Unimplemented, "unknown service etcdserverpb.KV"), "does not have that call"},
+		{status.Error(codes.Unimplemented, "unknown method Range for service etcdserverpb.KV"), "does not have that call"},
+		{status.Error(codes.Unimplemented, "RangeStream does not support custom sort orders"), ""},
 		{io.EOF, ""},
 	} {
 		if got := a.advice(c.err); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 			t.Errorf("%v: %q", c.err, got)
 		}
+	}
+}
+
+// A person is told what the last connection failed of, whatever the client makes of it: it goes on until the command's time is over.
+func TestHints_NameWhyNoConnectionCameAbout(t *testing.T) {
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler()) // HTTP/2 without gRPC, and a certificate that nobody knows
+	secure.EnableHTTP2 = true
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	asking := httptest.NewUnstartedServer(nil)
+	asking.EnableHTTP2 = true
+	asking.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	asking.Config.ErrorLog = log.New(io.Discard, "", 0)
+	asking.StartTLS()
+	defer asking.Close()
+	plain := answering(t, nil)
+	for _, c := range []struct {
+		name        string
+		args        []string
+		last, hints string
+	}{
+		{"unknown authority", []string{"--endpoints", secure.URL}, "x509: certificate signed by unknown authority", "--cacert"},
+		{"the same, health", []string{"endpoint", "health", "--endpoints", secure.URL}, "x509: certificate signed by unknown authority", "--cacert"},
+		{"plain server", []string{"--endpoints", "https://" + plain}, "first record does not look like a TLS handshake", "use http://"},
+		{"no TLS to a server with TLS", []string{"--endpoints", strings.Replace(secure.URL, "https", "http", 1)}, "error reading server preface", "use https://"},
+		// The server's answer may come after the client's next word has met a closed connection.
+		{"no certificate", []string{"--endpoints", asking.URL, "--insecure-skip-tls-verify"}, "certificate required|broken pipe|reset by peer", "--cert"},
+		{"a proxy without gRPC", []string{"--endpoints", secure.URL, "--insecure-skip-tls-verify"}, `404 \(Not Found\)`, "does not pass gRPC on"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, _, stderr := inProcess("detcdctl")
+			a.terminal = true
+			args := c.args
+			if args[0] != "endpoint" {
+				args = append(args, "get", "foo")
+			}
+			if code := a.run(append(args, "--command-timeout=1s")); code != exitError {
+				t.Errorf("exit %d", code)
+			}
+			if out := stderr.String(); !regexp.MustCompile(c.last).MatchString(out) || !strings.Contains(out, c.hints) || strings.Contains(out, "have a leader") {
+				t.Errorf("a person is told %q; want %q and %q", out, c.last, c.hints)
+			}
+		})
 	}
 }
 

@@ -74,6 +74,7 @@ func (a *app) configOf(spec *clientv3.ConfigSpec) (*clientv3.Config, error) {
 	if a.terminal && !a.global.debug {
 		config.Logger = zap.NewNop()
 	}
+	config.DialOptions = append(config.DialOptions, a.connecting.options()...)
 	return config, nil
 }
 

@@ -102,7 +102,7 @@ func (a *app) endpointHealth(cmd *cobra.Command, cluster bool) error {
 		return err
 	}
 	if unhealthy {
-		return fail(exitError, "unhealthy cluster")
+		return fail(exitError, unhealthyCluster)
 	}
 	return nil
 }

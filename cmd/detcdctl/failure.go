@@ -65,16 +65,60 @@ func (a *app) hint(err error) {
 	}
 }
 
+// advice is what to try about an error, and what the error leaves out: why no connection came about.
 func (a *app) advice(err error) string {
+	if !tookTooLong(err) {
+		return a.adviceFor(err)
+	}
+	why := a.connecting.last()
+	if why == "" {
+		return a.adviceFor(err)
+	}
+	said := "The last attempt to connect ended with: " + why + "\n"
+	if advice := connectAdvice(why); advice != "" {
+		return said + advice
+	}
+	return said + "Start the server, or say where it is with --endpoints or ETCDCTL_ENDPOINTS."
+}
+
+// unhealthyCluster is how endpoint health ends where an endpoint does not answer.
+const unhealthyCluster = "unhealthy cluster"
+
+// tookTooLong says whether an error means that an endpoint did not answer in time.
+func tookTooLong(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded || strings.Contains(err.Error(), unhealthyCluster)
+}
+
+const endsAtOnce = "The server ends the connection at once. It may want TLS (https:// in --endpoints, --cacert), or a certificate (--cert and --key)."
+
+// connectAdvice is what to try when a connection fails with these words.
+func connectAdvice(text string) string {
+	for _, c := range []struct{ words, advice string }{
+		{"first record does not look like a TLS handshake", "The server speaks plain HTTP: use http:// in --endpoints, and no --cacert, --cert or --key."},
+		{"certificate signed by unknown authority", "The server's certificate is not known here: give its CA with --cacert."},
+		{"x509: certificate has expired", "The server's certificate is too old, or the clock of this machine is wrong."},
+		{"x509:", "The server's certificate does not fit the address: use a name that it holds in --endpoints."},
+		{"certificate required", "The server asks for a certificate: give yours with --cert and --key."},
+		{"bad certificate", "The server does not take the certificate that was given with --cert."},
+		{"unknown certificate authority", "The server does not know who signed the certificate that was given with --cert."},
+		{"error reading server preface", "The server may want TLS: use https:// in --endpoints, with --cacert."},
+		{"broken pipe", endsAtOnce},
+		{"connection reset by peer", endsAtOnce},
+		{"unexpected HTTP status code received from server", "What answers there speaks HTTP, but not gRPC: is it another server, or a proxy that does not pass gRPC on? --endpoints says whom to ask."},
+	} {
+		if strings.Contains(text, c.words) {
+			return c.advice
+		}
+	}
+	return ""
+}
+
+func (a *app) adviceFor(err error) string {
 	endpoints := strings.Join(a.global.endpoints, ", ")
-	text := err.Error()
+	if advice := connectAdvice(err.Error()); advice != "" {
+		return advice
+	}
 	switch {
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
-		return "The server speaks plain HTTP: use http:// in --endpoints, and no --cacert, --cert or --key."
-	case strings.Contains(text, "certificate signed by unknown authority"):
-		return "The server's certificate is not known here: give its CA with --cacert."
-	case strings.Contains(text, "error reading server preface"):
-		return "The server may want TLS: use https:// in --endpoints, with --cacert."
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return "That revision is gone. Leave --rev out, or ask for a later one."
 	case errors.Is(err, rpctypes.ErrFutureRev):
@@ -91,9 +135,9 @@ func (a *app) advice(err error) string {
 		return "A member that just started counts as unhealthy for a few seconds. `" + a.name + " endpoint health --cluster` shows who is."
 	case errors.Is(err, rpctypes.ErrNoLeader):
 		return "Fewer than half of the members are in touch. `" + a.name + " endpoint status --cluster -w table` shows who is."
-	case status.Code(err) == codes.Unimplemented:
+	case unknownCall(err):
 		return "This server does not have that call."
-	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
+	case tookTooLong(err):
 		if why := unreachable(a.global.endpoints); why != "" {
 			return why + "\nStart the server, or say where it is with --endpoints or ETCDCTL_ENDPOINTS."
 		}
@@ -101,6 +145,12 @@ func (a *app) advice(err error) string {
 			"TLS (https://, --cacert)? --command-timeout waits longer than " + a.global.commandTimeout.String() + "."
 	}
 	return ""
+}
+
+// unknownCall says whether gRPC itself found no such call. A call that is there may also answer Unimplemented, and then says what it lacks.
+func unknownCall(err error) bool {
+	text := err.Error()
+	return status.Code(err) == codes.Unimplemented && (strings.Contains(text, "unknown service") || strings.Contains(text, "unknown method"))
 }
 
 // knock is how long the search for a reason may take for each endpoint.

@@ -37,8 +37,9 @@ type app struct {
 	terminal       bool                          // a person looks at stdout and stderr
 	setGRPCLog     func(w io.Writer, debug bool) // nil: gRPC's log stays as it is
 
-	global  globalFlags
-	printer *show.Printer // set when a command has read its flags and is about to connect
+	global     globalFlags
+	connecting connectErrors
+	printer    *show.Printer // set when a command has read its flags and is about to connect
 }
 
 // run does what args say and returns the exit code.

@@ -102,7 +102,7 @@ func (f *fakeServer) Watch(stream pb.Watch_WatchServer) error {
 		delete(f.watchers, told)
 		f.mu.Unlock()
 	}()
-	created := make(chan int64, 100)
+	created := make(chan *pb.WatchCreateRequest, 100)
 	go func() {
 		defer close(created)
 		for {
@@ -110,20 +110,24 @@ func (f *fakeServer) Watch(stream pb.Watch_WatchServer) error {
 			if err != nil {
 				return
 			}
-			created <- r.GetCreateRequest().GetWatchId()
+			created <- r.GetCreateRequest()
 		}
 	}()
 	var ids []int64
 	for {
 		select {
-		case id, ok := <-created:
+		case r, ok := <-created:
 			if !ok {
 				return nil
 			}
+			id := r.WatchId
 			ids = append(ids, id)
 			f.mu.Lock()
 			h := f.header()
 			f.watchers[told] = true
+			for past := r.StartRevision; past > 0 && past <= f.revision; past++ {
+				told <- past
+			}
 			f.mu.Unlock()
 			if err := stream.Send(&pb.WatchResponse{Header: h, WatchId: id, Created: true}); err != nil {
 				return err

@@ -77,6 +77,8 @@ func (r result) cpuPerRequest() time.Duration {
 	return r.serverCPU / time.Duration(r.requests)
 }
 
+func (r result) cpuNanos() float64 { return float64(r.cpuPerRequest()) }
+
 // caller makes unary calls on one connection for a fixed number of clients. A client makes one call at a time.
 type caller interface {
 	// call sends request (an encoded message) and returns the length of the encoded answer.

@@ -16,6 +16,7 @@ import (
 // options are the flags.
 type options struct {
 	detcd, etcd   string // binaries; empty: build them
+	baseline      string // another build of detcd; empty: none
 	dir           string
 	client        string
 	members       string
@@ -28,6 +29,8 @@ type options struct {
 	watchAhead    string
 	lease         leaseLoad
 	bigRange      rangeLoad
+	replay        replayLoad
+	replayKeys    string
 	serverFlags   string
 	report        string
 	profile       string
@@ -38,13 +41,14 @@ type options struct {
 func parse() options {
 	var o options
 	flag.StringVar(&o.detcd, "detcd", "", "detcd binary (default: built from the folder above)")
-	flag.StringVar(&o.etcd, "etcd", "", "stock etcd binary (default: built from etcd.mod)")
+	flag.StringVar(&o.etcd, "etcd", "", "stock etcd binary (default: built from etcd.mod); none: leave it out")
+	flag.StringVar(&o.baseline, "baseline", "", "another detcd binary that runs beside, to compare with: what did a change bring?")
 	flag.StringVar(&o.dir, "dir", "", "directory for data, on a real disk (default: ../tmp)")
 	flag.StringVar(&o.client, "client", "raw", "load generator: raw (frames written by hand) or grpc (the stock gRPC client)")
 	flag.StringVar(&o.members, "members", "1,3", "cluster sizes")
 	flag.StringVar(&o.clients, "clients", "1/1,1000/100", "clients/connections of each load")
-	flag.StringVar(&o.ops, "ops", "put,lrange,srange,watch,lease,bigrange",
-		"kinds of load: put, lrange (linearizable), srange (serializable); workloads with servers of their own: watch, lease, bigrange")
+	flag.StringVar(&o.ops, "ops", "put,lrange,srange,watch,replay,lease,bigrange",
+		"kinds of load: put, lrange (linearizable), srange (serializable); workloads with servers of their own: watch, replay, lease, bigrange")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each load is put on each contender, taking turns; workloads half as often; medians are reported")
 	flag.DurationVar(&o.measure, "measure", 2*time.Second, "length of one measurement")
 	flag.DurationVar(&o.warm, "warm", 500*time.Millisecond, "load before each measurement that does not count")
@@ -55,6 +59,8 @@ func parse() options {
 	flag.IntVar(&o.watch.streams, "watch-streams", 100, "watch: gRPC streams that the watchers are spread over, each on a connection of its own")
 	flag.IntVar(&o.watch.writers, "watch-writers", 16, "watch: clients that put into the range")
 	flag.StringVar(&o.watchAhead, "watch-ahead", "16,1000", "watch: how many puts the writers may be ahead of what the average watcher has; a load for each")
+	flag.IntVar(&o.replay.revisions, "replay-revisions", 100000, "replay: number of revisions that a watcher catches up on")
+	flag.StringVar(&o.replayKeys, "replay-keys", "100,10000", "replay: number of keys that the revisions are of; a load for each")
 	flag.IntVar(&o.lease.leases, "leases", 100000, "lease: number of leases")
 	flag.IntVar(&o.lease.streams, "lease-streams", 100, "lease: streams that renew them, each on a connection of its own")
 	flag.IntVar(&o.lease.pipeline, "lease-pipeline", 16, "lease: renewals that each stream has under way at a time")
@@ -75,6 +81,7 @@ func parse() options {
 		o.rounds, o.measure, o.warm, o.lease.idle = 2, time.Second, 300*time.Millisecond, time.Second
 	}
 	o.watch.valueBytes, o.watch.warmUp, o.watch.measure = o.keys.valueBytes, o.warm, o.measure
+	o.replay.valueBytes, o.replay.measure, o.replay.scratch = o.keys.valueBytes, o.measure, new([]byte)
 	o.lease.warmUp, o.lease.measure = o.warm, o.measure
 	o.lease.granted = map[*cluster]grants{}
 	o.bigRange.measure, o.bigRange.scratch = o.measure, new([]byte)
@@ -172,6 +179,11 @@ func (o *options) build(ctx context.Context, dir string) error {
 		o.detcd = filepath.Join(dir, "detcd")
 		if err := goBuild(o.detcd, "..", "./cmd/detcd"); err != nil {
 			return err
+		}
+	}
+	if o.baseline != "" {
+		if _, err := os.Stat(o.baseline); err != nil {
+			return fmt.Errorf("-baseline: %w: name a detcd binary", err)
 		}
 	}
 	if o.etcd == "" {

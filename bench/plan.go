@@ -37,13 +37,8 @@ type row struct {
 	firstErr  string
 	// spread is the lowest and the highest requests/s of all rounds.
 	spread [2]float64
+	rounds []result
 }
-
-const (
-	nameDetcd   = "detcd"
-	nameEtcd    = "etcd"
-	nameCeiling = "ceiling"
-)
 
 // loadOps are the simple loads by their names in -ops.
 var loadOps = map[string]op{"put": opPut, "lrange": opLinearizable, "srange": opSerializable}
@@ -155,7 +150,7 @@ func (p plan) runSize(ctx context.Context, o options, dir string, members int) (
 	return rows, nil
 }
 
-// startContenders starts detcd and stock etcd with the same flags. stop ends them, also after an error.
+// startContenders starts all contenders with the same flags. stop ends them, also after an error.
 func startContenders(ctx context.Context, o options, dir string, members int) (contenders []*cluster, stop func(), err error) {
 	stop = func() {
 		for _, c := range contenders {
@@ -166,7 +161,7 @@ func startContenders(ctx context.Context, o options, dir string, members int) (c
 	if o.profile != "" {
 		extra = append(extra, "--enable-pprof")
 	}
-	for _, s := range []struct{ name, binary string }{{nameDetcd, o.detcd}, {nameEtcd, o.etcd}} {
+	for _, s := range o.contenders() {
 		c, err := startCluster(ctx, s.name, s.binary, dir, members, extra)
 		if err != nil {
 			return contenders, stop, err
@@ -257,7 +252,7 @@ func download(ctx context.Context, url, path string) error {
 }
 
 func newRow(members int, l load, contender string, results []result) row {
-	r := row{members: members, load: l, contender: contender}
+	r := row{members: members, load: l, contender: contender, rounds: results}
 	r.perSecond = median(results, result.perSecond)
 	r.p50 = median(results, func(r result) time.Duration { return r.p50 })
 	r.p99 = median(results, func(r result) time.Duration { return r.p99 })
@@ -284,7 +279,5 @@ func median[R any, T float64 | time.Duration](results []R, get func(R) T) T {
 	for _, r := range results {
 		values = append(values, get(r))
 	}
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
+	return middle(values)
 }

@@ -48,25 +48,24 @@ func loadTable(rows []row) table {
 last round. A load of one client talks to the leader, a larger one to all members evenly.`,
 		columns: []string{
 			"members", "load", "clients/conns", "server", "requests/s", "low-high", "p50", "p99", "server CPU/request", "client CPU/request", "RSS",
-			"vs etcd: requests/s", "vs etcd: CPU",
 		},
 	}
 	type key struct {
-		members int
-		load    load
+		members   int
+		load      load
+		contender string
 	}
-	etcd := map[key]row{}
+	byKey := map[key]row{}
+	var names []string
 	for _, r := range rows {
-		if r.contender == nameEtcd {
-			etcd[key{r.members, r.load}] = r
-		}
+		byKey[key{r.members, r.load, r.contender}] = r
+		names = append(names, r.contender)
+	}
+	refs := referencesAmong(names)
+	for _, ref := range refs {
+		t.columns = append(t.columns, ref.column("requests/s"), ref.column("CPU"))
 	}
 	for i, r := range rows {
-		throughput, cpu := "", ""
-		if base, ok := etcd[key{r.members, r.load}]; ok && r.contender != nameEtcd {
-			throughput = ratio(r.perSecond, base.perSecond)
-			cpu = ratio(float64(r.serverCPU), float64(base.serverCPU))
-		}
 		members := fmt.Sprint(r.members)
 		if r.contender == nameCeiling {
 			members = "-"
@@ -79,10 +78,25 @@ last round. A load of one client talks to the leader, a larger one to all member
 			members, string(r.load.op), fmt.Sprintf("%d/%d", r.load.clients, r.load.conns), r.contender,
 			fmt.Sprintf("%.0f", r.perSecond), fmt.Sprintf("%.0f-%.0f", r.spread[0], r.spread[1]),
 			short(r.p50), short(r.p99), short(r.serverCPU), short(r.clientCPU),
-			fmt.Sprintf("%d MiB", r.rss>>20), throughput, cpu,
+			fmt.Sprintf("%d MiB", r.rss>>20),
 		})
+		for _, ref := range refs {
+			base := byKey[key{r.members, r.load, ref.name}]
+			line := &(*group)[len(*group)-1]
+			*line = append(*line, ref.ratio(r.contender, r.each(result.perSecond), base.each(result.perSecond)),
+				ref.ratio(r.contender, r.each(result.cpuNanos), base.each(result.cpuNanos)))
+		}
 	}
 	return t
+}
+
+// each is one figure of every round.
+func (r row) each(get func(result) float64) (values []*float64) {
+	for _, one := range r.rounds {
+		v := get(one)
+		values = append(values, &v)
+	}
+	return values
 }
 
 // opsOf returns the names that -ops has for the rows' loads.
@@ -102,25 +116,28 @@ func workloadTable(outs []outcome) table {
 	kind := outs[0].work.kind()
 	t := table{title: workloadTitles[kind], about: workloadAbouts[kind], command: commandFor(kind)}
 	var shape []figure // what a row's figures are; all rows of a kind have the same
-	etcd := map[string][]figure{}
+	byKey := map[string]outcome{}
+	var names []string
 	key := func(out outcome) string { return fmt.Sprint(out.members, out.work.load()) }
 	for _, out := range outs {
 		if out.figures != nil {
 			shape = out.figures
 		}
-		if out.contender == nameEtcd {
-			etcd[key(out)] = out.figures
-		}
+		byKey[key(out)+out.contender] = out
+		names = append(names, out.contender)
 	}
+	refs := referencesAmong(names)
 	t.columns = []string{"members", "load", "server"}
 	for i, f := range shape {
 		if t.columns = append(t.columns, f.name); i == 0 {
 			t.columns = append(t.columns, "low-high")
 		}
 	}
-	for _, f := range shape {
-		if f.ratio != "" {
-			t.columns = append(t.columns, "vs etcd: "+f.ratio)
+	for _, ref := range refs {
+		for _, f := range shape {
+			if f.ratio != "" {
+				t.columns = append(t.columns, ref.column(f.ratio))
+			}
 		}
 	}
 	for i, out := range outs {
@@ -128,12 +145,17 @@ func workloadTable(outs []outcome) table {
 			t.groups = append(t.groups, nil)
 		}
 		group := &t.groups[len(t.groups)-1]
-		*group = append(*group, workloadLine(out, etcd[key(out)], len(t.columns)))
+		line := workloadLine(out, len(t.columns))
+		for _, ref := range refs {
+			line = append(line, out.ratios(ref, byKey[key(out)+ref.name])...)
+		}
+		*group = append(*group, line)
 	}
 	return t
 }
 
-func workloadLine(out outcome, etcd []figure, columns int) []string {
+// workloadLine is an outcome's line but for what compares it with others, unless it failed.
+func workloadLine(out outcome, columns int) []string {
 	line := []string{fmt.Sprint(out.members), out.work.load(), out.contender}
 	if out.figures == nil {
 		line = append(line, "failed: "+out.failed)
@@ -144,23 +166,29 @@ func workloadLine(out outcome, etcd []figure, columns int) []string {
 			line = append(line, f.text(out.spread[0])+" - "+f.text(out.spread[1]))
 		}
 	}
-	for i, f := range out.figures {
-		switch {
-		case f.ratio == "":
-		case etcd == nil || out.contender == nameEtcd:
-			line = append(line, "")
-		default:
-			line = append(line, ratio(f.value, etcd[i].value))
-		}
-	}
 	return line
 }
 
-func ratio(a, b float64) string {
-	if b == 0 {
-		return "-"
+// ratios compares each figure that is to be with a reference's.
+func (out outcome) ratios(ref reference, base outcome) (texts []string) {
+	for i, f := range out.figures {
+		if f.ratio != "" {
+			texts = append(texts, ref.ratio(out.contender, out.each(i), base.each(i)))
+		}
 	}
-	return fmt.Sprintf("%.2f", a/b)
+	return texts
+}
+
+// each is the i-th figure of every round.
+func (out outcome) each(i int) (values []*float64) {
+	for _, round := range out.rounds {
+		var v *float64
+		if round != nil {
+			v = &round[i].value
+		}
+		values = append(values, v)
+	}
+	return values
 }
 
 // short prints a duration with three digits.
@@ -208,8 +236,8 @@ func describe(ctx context.Context, o options, load string) about {
 		machine: fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		commit:  firstLine(exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")),
 	}
-	for _, binary := range []string{o.detcd, o.etcd} {
-		a.versions = append(a.versions, versionOf(ctx, binary))
+	for _, c := range o.contenders() {
+		a.versions = append(a.versions, fmt.Sprintf("%s says `%s`", c.name, versionOf(ctx, c.binary)))
 	}
 	return a
 }
@@ -220,7 +248,7 @@ func commandFor(ops ...string) string {
 	out := []string{"go run .", "-ops=" + strings.Join(ops, ",")}
 	flag.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "detcd", "etcd", "dir", "report", "profile", "ops":
+		case "detcd", "baseline", "etcd", "dir", "report", "profile", "ops":
 			return
 		}
 		out = append(out, fmt.Sprintf("-%s=%s", f.Name, f.Value))
@@ -257,10 +285,12 @@ func writeReport(path string, a about, tables []table) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench-report`; not to be edited by hand.\n\n")
 	fmt.Fprintf(&b, "- Date: %s, commit %s\n- Machine: %s; load average before the run: %s\n", a.date, a.commit, a.machine, a.load)
-	fmt.Fprintf(&b, "- detcd says `%s`, stock etcd `%s`\n\n", a.versions[0], a.versions[1])
+	fmt.Fprintf(&b, "- %s\n\n", strings.Join(a.versions, ", "))
 	b.WriteString(`detcd and stock etcd run at once on loopback with the same flags, load generator and all members on the one machine; the load goes to one,
 then to the other, in turns. Figures are medians over the rounds; low-high are the slowest and the fastest round. CPU is user and system time,
-all members together. The command above each table, run in bench/, makes that table.
+all members together. The command above each table, run in bench/, makes that table. With -baseline=BINARY another build of detcd runs beside the two
+in the same way, has lines of its own, and detcd is compared with it, too: there the ratio is the median of the rounds' own ratios, with the least and
+the greatest of them. -etcd=none leaves stock etcd out.
 `)
 	for _, t := range tables {
 		fmt.Fprintf(&b, "\n## %s\n\n    %s\n\n%s\n\n", t.title, t.command, t.about)

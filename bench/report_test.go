@@ -25,7 +25,7 @@ func TestReport_RatiosAreAgainstEtcdUnderTheSameLoad(t *testing.T) {
 		one(get, nameDetcd, 100, 10*time.Microsecond), one(get, nameEtcd, 200, 10*time.Microsecond),
 	}
 	path := filepath.Join(t.TempDir(), "docs", "benchmarks.md")
-	if err := writeReport(path, about{date: "2026-01-02", versions: []string{"a", "b"}}, allTables(rows, nil)); err != nil {
+	if err := writeReport(path, about{date: "2026-01-02", versions: []string{"detcd says `a`", "etcd says `b`"}}, allTables(rows, nil)); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(path)
@@ -39,6 +39,63 @@ func TestReport_RatiosAreAgainstEtcdUnderTheSameLoad(t *testing.T) {
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("%q is missing in\n%s", want, page)
+		}
+	}
+}
+
+func TestReport_TheBaselineIsComparedRoundByRound(t *testing.T) {
+	get := load{op: opLinearizable, clients: 1, conns: 1}
+	unary := func(name string, n ...uint64) row {
+		var results []result
+		for _, n := range n {
+			results = append(results, result{requests: n, elapsed: time.Second, serverCPU: time.Duration(n) * time.Microsecond})
+		}
+		return newRow(1, get, name, results)
+	}
+	round := func(rate float64) []figure { return []figure{countFigure("events/s", rate, "events/s")} }
+	tables := allTables(
+		[]row{unary(nameDetcd, 100, 400, 90), unary(nameBaseline, 50, 100, 30), unary(nameEtcd, 10, 10, 10), unary(nameCeiling, 300, 300, 300)},
+		[]outcome{
+			newOutcome(1, testWatch, nameDetcd, [][]figure{round(10), nil, round(60)}, "round 2 broke"),
+			newOutcome(1, testWatch, nameBaseline, [][]figure{round(20), round(1), round(20)}, ""),
+		})
+	var text strings.Builder
+	writeTables(&text, tables)
+	lines := strings.Split(text.String(), "\n")
+	for _, want := range []string{
+		// Per round 2, 4 and 3 times as many.
+		"detcd 100 90-400 0 µs 0 µs 1 µs 0 µs 0 MiB 10.00 1.00 3.00 (2.00-4.00) 1.00 (1.00-1.00)",
+		"baseline 50 30-100 0 µs 0 µs 1 µs 0 µs 0 MiB 5.00 1.00",
+		"ceiling 300 300-300 0 µs 0 µs 1 µs 0 µs 0 MiB 30.00 1.00",
+		// The round that failed is left out; there is no etcd to compare with.
+		"detcd 35 10 - 60 1.75 (0.50-3.00)",
+		"baseline 20 1 - 20",
+	} {
+		found := false
+		for _, line := range lines {
+			found = found || strings.HasSuffix(strings.Join(strings.Fields(line), " "), want)
+		}
+		if !found {
+			t.Errorf("no line ends with %q:\n%s", want, text.String())
+		}
+	}
+}
+
+func TestContenders_OfFlags(t *testing.T) {
+	for _, c := range []struct {
+		o    options
+		want string
+	}{
+		{options{detcd: "d", etcd: "e"}, "detcd etcd"},
+		{options{detcd: "d", etcd: "e", baseline: "b"}, "detcd baseline etcd"},
+		{options{detcd: "d", etcd: leftOut, baseline: "b"}, "detcd baseline"},
+	} {
+		var names []string
+		for _, one := range c.o.contenders() {
+			names = append(names, one.name)
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.o, got, c.want)
 		}
 	}
 }

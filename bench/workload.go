@@ -67,20 +67,22 @@ type outcome struct {
 	contender string
 	figures   []figure // none if no round went well
 	spread    [2]float64
-	failed    string // why a round failed, the first that did
+	rounds    [][]figure // by round; nil where that failed
+	failed    string     // why a round failed, the first that did
 }
 
 func newOutcome(members int, w workload, contender string, rounds [][]figure, failed string) outcome {
-	out := outcome{members: members, work: w, contender: contender, failed: failed}
-	if len(rounds) == 0 {
+	out := outcome{members: members, work: w, contender: contender, rounds: rounds, failed: failed}
+	good := slices.DeleteFunc(slices.Clone(rounds), func(r []figure) bool { return r == nil })
+	if len(good) == 0 {
 		return out
 	}
-	out.figures = slices.Clone(rounds[0])
+	out.figures = slices.Clone(good[0])
 	for i := range out.figures {
-		out.figures[i].value = median(rounds, func(r []figure) float64 { return r[i].value })
+		out.figures[i].value = median(good, func(r []figure) float64 { return r[i].value })
 	}
-	out.spread = [2]float64{rounds[0][0].value, rounds[0][0].value}
-	for _, r := range rounds {
+	out.spread = [2]float64{good[0][0].value, good[0][0].value}
+	for _, r := range good {
 		out.spread = [2]float64{min(out.spread[0], r[0].value), max(out.spread[1], r[0].value)}
 	}
 	return out
@@ -101,6 +103,14 @@ func (o options) workloads() (works []workload, others []string, err error) {
 				}
 				works = append(works, w)
 			}
+		case "replay":
+			for text := range strings.SplitSeq(o.replayKeys, ",") {
+				r := o.replay
+				if r.keys, err = strconv.Atoi(text); err != nil || r.keys < 1 {
+					return nil, nil, fmt.Errorf("-replay-keys: %q", text)
+				}
+				works = append(works, r)
+			}
 		case "lease":
 			works = append(works, o.lease)
 		case "bigrange":
@@ -117,6 +127,7 @@ func (o options) workloads() (works []workload, others []string, err error) {
 		"-leases: want a multiple of -lease-streams":                   o.lease.streams > 0 && o.lease.leases > 0 && o.lease.leases%o.lease.streams == 0,
 		"-lease-pipeline: want a number from 1 to the leases a stream": o.lease.pipeline > 0 && o.lease.pipeline <= o.lease.leases/max(o.lease.streams, 1),
 		"-range-keys and -range-value-bytes must be positive":          o.bigRange.keys > 0 && o.bigRange.valueBytes > 0,
+		"-replay-revisions must be positive":                           o.replay.revisions > 0,
 	} {
 		if !ok {
 			err = errors.Join(err, errors.New(name))
@@ -174,6 +185,7 @@ func (p plan) runWorkload(ctx context.Context, o options, dir string, members in
 				if failed[c] == "" {
 					failed[c] = err.Error()
 				}
+				rounds[c] = append(rounds[c], nil)
 				continue
 			}
 			rounds[c] = append(rounds[c], figures)
@@ -207,13 +219,15 @@ func (p plan) runOnce(ctx context.Context, o options, members int, w workload, c
 // workloadTitles and workloadAbouts head the tables of the kinds of workload.
 var (
 	workloadTitles = map[string]string{
-		"watch": "Watch", "lease": "Leases", "bigrange": "Large ranges",
+		"watch": "Watch", "replay": "Watch from the past", "lease": "Leases", "bigrange": "Large ranges",
 	}
 	workloadAbouts = map[string]string{
 		"watch": `All watchers watch one key range; each stream has a connection of its own, streams and writers are spread over the members evenly. The writers put
 as fast as they are answered, but no more than so many puts ahead of the average watcher: delivery, not writing, is what is measured,
 and the delays are those of a server at its limit. An event counts once for each watcher that gets it; responses are not counted. Every run checks that each
 watcher got every event exactly once and in order. Server CPU includes the puts'. RSS is the sum of the members' peaks.`,
+		"replay": `One watcher begins at the first of many revisions when all of them have happened, and is done when it has every event; then the next one begins.
+Nothing is written meanwhile. Every run checks that each event came once and in order. Responses are those of one watcher. RSS is the peak.`,
 		"lease": `Leases are granted once, by 1000 clients on 100 connections; then each stream, on a connection of its own, renews its leases one after the other,
 over and over, and every answer is checked. Streams are spread over the members evenly. Idle CPU is that of all members while they hold the leases and
 nobody asks for anything, as a share of one core. RSS is the sum of the members' peaks.`,

@@ -219,7 +219,8 @@ func TestRangeLoad_FailsWhenAKeyIsMissing(t *testing.T) {
 
 func TestWorkloads_OfFlags(t *testing.T) {
 	good := func() options {
-		return options{ops: "put,watch,bigrange,lease", watchAhead: "1,20", watch: testWatch, lease: testLeases(), bigRange: rangeLoad{keys: 1, valueBytes: 1}}
+		return options{ops: "put,watch,bigrange,lease,replay", watchAhead: "1,20", watch: testWatch, lease: testLeases(), bigRange: rangeLoad{keys: 1, valueBytes: 1},
+			replay: replayLoad{revisions: 9, valueBytes: 2}, replayKeys: "3,4"}
 	}
 	works, others, err := good().workloads()
 	if err != nil || strings.Join(others, ",") != "put" {
@@ -232,6 +233,7 @@ func TestWorkloads_OfFlags(t *testing.T) {
 	want := []string{
 		"watch: 6 watchers/2 streams, 2 writers 1 ahead", "watch: 6 watchers/2 streams, 2 writers 20 ahead",
 		"bigrange: Range of 1 keys of 1 bytes", "bigrange: RangeStream of 1 keys of 1 bytes", "lease: 40 leases/4 streams, 3 under way on each",
+		"replay: 9 revisions of 3 keys, values of 2 bytes", "replay: 9 revisions of 4 keys, values of 2 bytes",
 	}
 	if strings.Join(names, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q", names)
@@ -239,13 +241,52 @@ func TestWorkloads_OfFlags(t *testing.T) {
 	for _, bad := range []func(*options){
 		func(o *options) { o.watchAhead = "0" }, func(o *options) { o.watchAhead = "x" }, func(o *options) { o.watch.watchers = 5 },
 		func(o *options) { o.watch.writers = 0 }, func(o *options) { o.lease.streams = 0 }, func(o *options) { o.lease.pipeline = 11 },
-		func(o *options) { o.bigRange.keys = 0 },
+		func(o *options) { o.bigRange.keys = 0 }, func(o *options) { o.replay.revisions = 0 }, func(o *options) { o.replayKeys = "3,0" },
 	} {
 		o := good()
 		bad(&o)
 		if _, _, err := o.workloads(); err == nil {
 			t.Errorf("no error for %+v", o)
 		}
+	}
+}
+
+func TestReplayLoad_FailsUnlessEveryRevisionComesOnceInOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func([]*mvccpb.Event) []*mvccpb.Event // of the event at revision 5
+		want   string
+	}{
+		"right":        {func(e []*mvccpb.Event) []*mvccpb.Event { return e }, ""},
+		"one left out": {func([]*mvccpb.Event) []*mvccpb.Event { return nil }, "after one of 4"},
+		"one twice":    {func(e []*mvccpb.Event) []*mvccpb.Event { return append(e, e...) }, "revision 5 came after one of 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fakeServer{}
+			addr := serveFake(t, f)
+			r := replayLoad{revisions: 20, keys: 3, valueBytes: 10, measure: time.Millisecond, scratch: new([]byte)}
+			if err := r.prepare(t.Context(), &cluster{addrs: []string{addr}}); err != nil {
+				t.Fatal(err)
+			}
+			f.events = func(_ int64, e []*mvccpb.Event) []*mvccpb.Event {
+				if e[0].Kv.ModRevision == 5 {
+					return c.change(e)
+				}
+				return e
+			}
+			figures, err := r.runOn(t.Context(), addr, &fakeMeter{}, func() {})
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := values(figures); got["events/s"] <= 0 || got["responses"] != 20 || got["slowest"] < got["time p50"] {
+				t.Errorf("%v", got)
+			}
+		})
 	}
 }
 

@@ -4,8 +4,8 @@ import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 // RangePart answers the beginning of a range, for callers that read a large one in parts: as Range does, in key order, but it stops
 // at r's limit (0: none) or before the answer would take more than maxBytes (as AppendKVs writes it; one key-value always fits), and
-// it does not count: More says whether the range goes on behind the last key. Its cost is the part, and the keys passed
-// over that do not exist at r's revision. Sort options and revision filters are not looked at. Errors are those of Range.
+// it does not count: More says whether there is another key-value behind the last one. Its cost is the part, and the keys passed
+// over that do not exist at r's revision or that r's revision filters leave out. Sort options are not looked at. Errors are those of Range.
 func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error) {
 	rd := &v.keys
 	rev := max(r.GetRevision(), 0)
@@ -19,6 +19,7 @@ func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error)
 	s := newSpan(r.GetKey(), r.GetRangeEnd())
 	if s.point {
 		rd.rangeOne(res, s.from, rev)
+		res.versions = filter(res.versions, r)
 		return res, nil
 	}
 	size, limit := 0, r.GetLimit()
@@ -26,6 +27,9 @@ func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error)
 		res.versions = make([]*version, 0, min(limit, int64(rd.live.Len()), 4096))
 	}
 	rd.visit(s, rev, func(ver *version) bool {
+		if !passesFilters(ver, r) {
+			return true
+		}
 		size += res.encodedSize(ver)
 		if n := len(res.versions); n > 0 && size > maxBytes || limit > 0 && int64(n) >= limit {
 			res.More = true
@@ -35,4 +39,22 @@ func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error)
 		return true
 	})
 	return res, nil
+}
+
+// Take moves the first key-values of an answer to one of their own: as many as limit says (0: any number) and take no more than maxBytes (as
+// AppendKVs writes them), but at least one, if there is any. The answer forgets them, so that a reader who takes one part after another keeps no more
+// than what is left.
+func (r *RangeResult) Take(limit int64, maxBytes int) *RangeResult {
+	n, size := 0, 0
+	for n < len(r.versions) && (limit <= 0 || int64(n) < limit) {
+		if size += r.encodedSize(r.versions[n]); n > 0 && size > maxBytes {
+			break
+		}
+		n++
+	}
+	part := &RangeResult{Revision: r.Revision, keysOnly: r.keysOnly, hasLease: r.hasLease}
+	part.versions = append(make([]*version, 0, n), r.versions[:n]...)
+	clear(r.versions[:n])
+	r.versions = r.versions[n:]
+	return part
 }

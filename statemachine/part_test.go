@@ -29,6 +29,10 @@ func TestRangePart_PartsMakeTheRange(tb *testing.T) {
 		if rapid.Bool().Draw(t, "closed") {
 			whole.RangeEnd = []byte("k20")
 		}
+		if rapid.Bool().Draw(t, "filtered") {
+			whole.MinModRevision = rapid.Int64Range(0, m.Revision()).Draw(t, "from")
+			whole.MaxCreateRevision = rapid.Int64Range(0, m.Revision()).Draw(t, "to")
+		}
 		want, err := m.Publish().Range(whole)
 		if err != nil {
 			t.Fatal(err)
@@ -36,7 +40,8 @@ func TestRangePart_PartsMakeTheRange(tb *testing.T) {
 		change(rapid.IntRange(0, 60).Draw(t, "after"))
 
 		limit, maxBytes := rapid.Int64Range(0, 8).Draw(t, "limit"), rapid.IntRange(1, 1000).Draw(t, "bytes")
-		part := &pb.RangeRequest{Key: whole.Key, RangeEnd: whole.RangeEnd, Revision: whole.Revision, KeysOnly: whole.KeysOnly, Limit: limit}
+		part := &pb.RangeRequest{Key: whole.Key, RangeEnd: whole.RangeEnd, Revision: whole.Revision, KeysOnly: whole.KeysOnly, Limit: limit,
+			MinModRevision: whole.MinModRevision, MaxCreateRevision: whole.MaxCreateRevision}
 		var got []byte
 		for {
 			res, err := m.Publish().RangePart(part, maxBytes)

@@ -158,15 +158,20 @@ func hasRevisionFilter(r *pb.RangeRequest) bool {
 }
 
 func filter(vs []*version, r *pb.RangeRequest) []*version {
-	inside := func(n, low, high int64) bool { return (low == 0 || n >= low) && (high == 0 || n <= high) }
 	kept := vs[:0]
 	for _, v := range vs {
-		if inside(v.main, r.GetMinModRevision(), r.GetMaxModRevision()) &&
-			inside(v.create, r.GetMinCreateRevision(), r.GetMaxCreateRevision()) {
+		if passesFilters(v, r) {
 			kept = append(kept, v)
 		}
 	}
 	return kept
+}
+
+// passesFilters says whether r's revision filters let v through.
+func passesFilters(v *version, r *pb.RangeRequest) bool {
+	inside := func(n, low, high int64) bool { return (low == 0 || n >= low) && (high == 0 || n <= high) }
+	return inside(v.main, r.GetMinModRevision(), r.GetMaxModRevision()) &&
+		inside(v.create, r.GetMinCreateRevision(), r.GetMaxCreateRevision())
 }
 
 // sortVersions orders vs, which come in key order. It sorts with sort.Sort, by comparison of the one target only, because

@@ -2,8 +2,6 @@ package call
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -14,44 +12,57 @@ import (
 // firstChunkKeys is how many keys the first chunk of a stream has at most; from there the chunks grow. Etcd's number.
 const firstChunkKeys = 10
 
-// RangeStream reads one range in chunks of bounded size (KV.RangeStream), so that neither side needs memory for all of it.
+// RangeStream reads one range in chunks of bounded size (KV.RangeStream), so that neither side needs memory for all of it. Put together, the
+// chunks are what Range answers.
 //
-// No view is held between two chunks: each is read from whatever view the caller has got anew, at the revision of the first one. A client
-// that is slow, or has gone to sleep, thus pins nothing, and compaction frees what it must. The price is that of etcd, too: where the
-// revision is compacted before the stream is through, it ends with ErrGRPCCompacted, and the client begins again. Chunks are cut as
-// etcd cuts them: ten keys first, then twice as many each time until a chunk has about MaxRequestBytes. Unlike etcd's, a chunk is
-// never larger than twice that (unless it is a single key-value), however unlike in size the values are.
+// No view is held between two chunks. In the order of keys each chunk is read from whatever view the caller has got anew, at the revision of the
+// first one. A client that is slow, or has gone to sleep, thus pins nothing, and compaction frees what it must. The price is that of etcd, too: where the
+// revision is compacted before the stream is through, it ends with ErrGRPCCompacted, and the client begins again.
+//
+// In any other order the whole range has to be looked at before the first key-value is known. That is done once, in the first view, as Range does it;
+// what is kept between chunks is a word for each key-value that is left, and those key-values themselves, even when they are compacted. (Looking at the
+// range again for each chunk would keep nothing, and take time by the square of what is stored.)
+//
+// Chunks are cut as etcd cuts them: ten keys first, then twice as many each time until a chunk has about MaxRequestBytes. Unlike etcd's, a chunk is
+// never larger than twice that (unless it is a single key-value), however unlike in size the values are. etcd streams in the order of keys
+// only, and without revision filters.
 type RangeStream struct {
-	next        pb.RangeRequest // the range of what is left; its limit is that of the next chunk
-	left        int64           // keys that may yet be sent, -1: any number
-	sent        int64
-	header      int64 // revision of the header: the head's as the stream began; 0 before the first chunk
+	request *pb.RangeRequest // the client's, with the revision that is read once that is known
+	next    pb.RangeRequest  // of the next chunk: the range of what is left, and how many keys
+	left    int64            // keys that may yet be sent, -1: any number
+	sent    int64
+	header  int64 // revision of the header: the head's as the stream began; 0 before the first chunk
+	// sorted is what is left to send, in another order than that of keys.
+	sorted      *statemachine.RangeResult
 	targetBytes int
 	done        bool
 }
 
 // NewRangeStream checks the request and says where the view of the first chunk comes from: Linearized or Locally. Its errors are those
-// of a Range, and Unimplemented for what etcd streams in no other than the order of keys: clients fall back to Range on it.
+// of a Range.
 func NewRangeStream(l Limits, r *pb.RangeRequest) (*RangeStream, Way, error) {
 	if err := statemachine.CheckRange(r); err != nil {
 		return nil, Locally, err
 	}
-	ascending := r.GetSortOrder() == pb.RangeRequest_NONE || r.GetSortOrder() == pb.RangeRequest_ASCEND
-	if r.GetSortTarget() != pb.RangeRequest_KEY || !ascending {
-		return nil, Locally, status.Error(codes.Unimplemented, "RangeStream does not support custom sort orders")
-	}
-	if r.GetMinModRevision() != 0 || r.GetMaxModRevision() != 0 || r.GetMinCreateRevision() != 0 || r.GetMaxCreateRevision() != 0 {
-		return nil, Locally, status.Error(codes.Unimplemented, "RangeStream does not support revision filters")
-	}
-	s := &RangeStream{left: -1, targetBytes: l.MaxRequestBytes}
-	s.next.Key, s.next.RangeEnd = r.GetKey(), r.GetRangeEnd()
-	s.next.Revision = max(r.GetRevision(), 0)
-	s.next.KeysOnly, s.next.CountOnly = r.GetKeysOnly(), r.GetCountOnly()
+	s := &RangeStream{left: -1, targetBytes: l.MaxRequestBytes, request: proto.CloneOf(r)}
+	s.next.Key, s.next.RangeEnd, s.next.KeysOnly = r.GetKey(), r.GetRangeEnd(), r.GetKeysOnly()
+	s.next.MinModRevision, s.next.MaxModRevision = r.GetMinModRevision(), r.GetMaxModRevision()
+	s.next.MinCreateRevision, s.next.MaxCreateRevision = r.GetMinCreateRevision(), r.GetMaxCreateRevision()
 	s.next.Limit = firstChunkKeys
 	if n := r.GetLimit(); n > 0 {
 		s.left, s.next.Limit = n, min(n, firstChunkKeys)
 	}
 	return s, readingWay(r.GetSerializable()), nil
+}
+
+// byKeys says that the answer comes in the order of keys.
+func (s *RangeStream) byKeys() bool {
+	return s.request.GetSortTarget() == pb.RangeRequest_KEY && s.request.GetSortOrder() != pb.RangeRequest_DESCEND
+}
+
+// filtered says that revision filters leave out some of what is counted.
+func (s *RangeStream) filtered() bool {
+	return s.next.MinModRevision != 0 || s.next.MaxModRevision != 0 || s.next.MinCreateRevision != 0 || s.next.MaxCreateRevision != 0
 }
 
 // Done says that the last chunk was made, or an error ended the stream.
@@ -65,9 +76,10 @@ func (s *RangeStream) Next(v *statemachine.View) (Chunk, error) {
 	}
 	if s.header == 0 {
 		s.header = v.Revision()
-		if s.next.Revision == 0 {
-			s.next.Revision = s.header
+		if s.request.Revision <= 0 {
+			s.request.Revision = s.header
 		}
+		s.next.Revision = s.request.Revision
 	}
 	c, err := s.read(v)
 	s.done = c.Last || err != nil
@@ -75,10 +87,19 @@ func (s *RangeStream) Next(v *statemachine.View) (Chunk, error) {
 }
 
 func (s *RangeStream) read(v *statemachine.View) (Chunk, error) {
-	if s.next.CountOnly {
-		n, err := s.count(v)
+	switch {
+	case s.request.CountOnly:
+		n, err := s.count(v, s.request.Key)
 		return Chunk{Last: true, Revision: s.header, Count: n}, err
+	case s.byKeys():
+		return s.readOn(v)
+	default:
+		return s.readSorted(v)
 	}
+}
+
+// readOn reads the next chunk in the order of keys.
+func (s *RangeStream) readOn(v *statemachine.View) (Chunk, error) {
 	part, err := v.RangePart(&s.next, 2*s.targetBytes)
 	if err != nil {
 		return Chunk{}, err
@@ -96,19 +117,39 @@ func (s *RangeStream) read(v *statemachine.View) (Chunk, error) {
 		return Chunk{Result: part}, nil
 	}
 	c := Chunk{Result: part, Last: true, Revision: s.header, Count: s.sent, More: part.More}
-	if part.More {
-		rest, err := s.count(v)
-		if err != nil {
-			return Chunk{}, err
-		}
-		c.Count += rest
+	switch {
+	case s.filtered(): // the filters do not count
+		c.Count, err = s.count(v, s.request.Key)
+	case part.More:
+		c.Count, err = s.count(v, s.next.Key)
+		c.Count += s.sent
+	}
+	if err != nil {
+		return Chunk{}, err
 	}
 	return c, nil
 }
 
-// count is the number of keys in what is left of the range.
-func (s *RangeStream) count(v *statemachine.View) (int64, error) {
-	res, err := v.Range(&pb.RangeRequest{Key: s.next.Key, RangeEnd: s.next.RangeEnd, Revision: s.next.Revision, CountOnly: true})
+// readSorted takes the next chunk off the sorted range, which the first one finds.
+func (s *RangeStream) readSorted(v *statemachine.View) (Chunk, error) {
+	if s.sorted == nil {
+		all, err := v.Range(s.request)
+		if err != nil {
+			return Chunk{}, err
+		}
+		s.sorted = all
+	}
+	part := s.sorted.Take(s.next.Limit, 2*s.targetBytes)
+	if s.sorted.Len() > 0 {
+		s.grow(int64(part.Len()), part.Size())
+		return Chunk{Result: part}, nil
+	}
+	return Chunk{Result: part, Last: true, Revision: s.header, Count: s.sorted.Count, More: s.sorted.More}, nil
+}
+
+// count is the number of keys in the range from a key on.
+func (s *RangeStream) count(v *statemachine.View, from []byte) (int64, error) {
+	res, err := v.Range(&pb.RangeRequest{Key: from, RangeEnd: s.request.RangeEnd, Revision: s.request.Revision, CountOnly: true})
 	if err != nil {
 		return 0, err
 	}

@@ -1,8 +1,9 @@
 # Every check that CI makes is a target here; .ci/run only calls them.
 GO      ?= go
 BIN     := bin
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X github.com/detcd/detcd/netio/server.GitCommit=$(VERSION)
+# What detcd --version shows (cmd/detcd/version.go), also where Go is told to look at no repository (-buildvcs=false).
+COMMIT  ?= $(shell git describe --always --dirty --abbrev=7 --exclude='*' 2>/dev/null)
+LDFLAGS := -X main.commit=$(COMMIT)
 
 # The rooms that must build wherever Go code of this kind is run, and where the binaries must.
 PURE_ROOMS    := ./node/... ./statemachine/... ./sim/... ./linearizability/...

@@ -3,14 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
-
-	"go.etcd.io/etcd/api/v3/version"
 )
-
-// detcdVersion is detcd's own version; what clients see is the version of etcd whose API is matched.
-const detcdVersion = "0.1.0"
 
 const usage = `Usage:
 
@@ -28,27 +21,6 @@ const usage = `Usage:
     Durations in the file are integers of nanoseconds, or words such as "10m".
 
 `
-
-// printVersion starts with the line that scripts look for: the etcd version that the API matches.
-func printVersion(w io.Writer) {
-	fmt.Fprintf(w, "etcd Version: %s\n", version.Version)
-	fmt.Fprintf(w, "Git SHA: %s\n", revision())
-	fmt.Fprintf(w, "Go Version: %s\n", runtime.Version())
-	fmt.Fprintf(w, "Go OS/Arch: %s/%s\n", runtime.GOOS, runtime.GOARCH)
-	fmt.Fprintf(w, "detcd Version: %s\n", detcdVersion)
-}
-
-// revision is the commit this binary was built from, as far as the build knows it.
-func revision() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 7 {
-				return s.Value[:7]
-			}
-		}
-	}
-	return "unknown"
-}
 
 // printFlags lists the flags that take effect, then the others with the reason why they do not.
 func printFlags(w io.Writer) {

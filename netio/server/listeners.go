@@ -15,12 +15,14 @@ import (
 type listener struct {
 	net.Listener
 	traffic door.Traffic
-	tls     *tls.Config // nil: plain only
+	secure  bool        // with TLS
+	tls     *tls.Config // of secure ones, once there are certificates
 	plain   bool
 	served  bool // the doors have it, and will close it
 }
 
-// openListeners opens a socket for each address in the URLs; http and https URLs with the same address share one.
+// openListeners opens a socket for each address in the URLs; http and https URLs with the same address share one. Nobody is served by them
+// yet. Certificates that are made at the first start come later (secureListeners): they need the data directory.
 func openListeners(c *Config) (_ []listener, err error) {
 	var all []listener
 	defer func() {
@@ -48,14 +50,10 @@ func openListeners(c *Config) (_ []listener, err error) {
 				all[i].plain = true
 				continue
 			}
-			if !c.ClientTLS.Enabled() {
+			if !c.ClientTLS.Enabled() && !c.ClientTLS.Auto {
 				return fmt.Errorf("TLS key/cert (--cert-file, --key-file) must be provided for client url %s with HTTPS scheme", u.String())
 			}
-			if all[i].tls == nil {
-				if all[i].tls, err = c.ClientTLS.server(); err != nil {
-					return err
-				}
-			}
+			all[i].secure = true
 		}
 		return nil
 	}
@@ -69,7 +67,25 @@ func openListeners(c *Config) (_ []listener, err error) {
 	if err := open(c.ListenClientHTTPURLs, door.HTTP); err != nil {
 		return nil, err
 	}
-	return all, open(c.ListenMetricsURLs, door.Metrics)
+	if err := open(c.ListenMetricsURLs, door.Metrics); err != nil {
+		return nil, err
+	}
+	if c.ClientTLS.Enabled() {
+		return all, secureListeners(all, &c.ClientTLS)
+	}
+	return all, nil
+}
+
+// secureListeners gives the listeners for TLS their certificates.
+func secureListeners(all []listener, t *TLS) (err error) {
+	for i := range all {
+		if all[i].secure && all[i].tls == nil {
+			if all[i].tls, err = t.server(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func hosts(urls []url.URL) (all []string) {

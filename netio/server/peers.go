@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -58,17 +59,46 @@ func (l gated) Close() error {
 	return err
 }
 
-// openPeers opens the sockets for other members and the transport behind them. removed is called when another member says that this one was
-// removed from the cluster: no member's id is ever used again, so one of them is enough to believe it.
-func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), removed func(),
-	roundTrip func(port.MemberID, time.Duration), log port.Logger) (*peers, error) {
-	var serving, dialling *tls.Config
-	var err error
-	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() {
+// peerSockets are the sockets for other members, before there is a transport behind them.
+type peerSockets struct {
+	listeners []net.Listener
+	// tls is the configuration of those with TLS. It is set once there are certificates: those made at the first start need the data directory.
+	tls *tls.Config
+}
+
+// listenPeers opens the sockets for other members. Nobody is answered by them yet.
+func listenPeers(c *Config) (s *peerSockets, err error) {
+	s = &peerSockets{}
+	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() && !c.PeerTLS.Auto {
 		return nil, fmt.Errorf("TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer urls %v with HTTPS scheme", texts(c.ListenPeerURLs))
 	}
 	if c.PeerTLS.Enabled() {
-		if serving, err = c.PeerTLS.server(); err != nil {
+		if s.tls, err = c.PeerTLS.server(); err != nil {
+			return nil, err
+		}
+	}
+	later := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.tls, nil }}
+	s.listeners, err = transport.Listen(texts(c.ListenPeerURLs), later)
+	return s, err
+}
+
+// close ends sockets that no transport has taken.
+func (s *peerSockets) close() error {
+	var errs []error
+	for _, l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openPeers makes the transport behind sockets, which are its own from then on. removed is called when another member says that this one was
+// removed from the cluster: no member's id is ever used again, so one of them is enough to believe it.
+func openPeers(c *Config, sockets *peerSockets, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), removed func(),
+	roundTrip func(port.MemberID, time.Duration), log port.Logger) (*peers, error) {
+	var dialling *tls.Config
+	var err error
+	if c.PeerTLS.Enabled() && sockets.tls == nil {
+		if sockets.tls, err = c.PeerTLS.server(); err != nil {
 			return nil, err
 		}
 	}
@@ -77,11 +107,9 @@ func openPeers(c *Config, self port.MemberID, cluster uint64, deliver func(port.
 			return nil, err
 		}
 	}
-	listeners, err := transport.Listen(texts(c.ListenPeerURLs), serving)
-	if err != nil {
-		return nil, err
-	}
 	g := &gate{opened: make(chan struct{})}
+	listeners := sockets.listeners
+	sockets.listeners = nil
 	for i := range listeners {
 		listeners[i] = gated{listeners[i], g}
 	}

@@ -34,6 +34,7 @@ type Server struct {
 	dir     *disk.Dir
 	driver  *driver.Driver
 	watcher *watcher
+	sockets *peerSockets // for other members, until the transport has them
 	peers   *peers
 	door    *door.Door
 	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
@@ -63,6 +64,13 @@ func Start(c Config) (_ *Server, err error) {
 			_ = s.close(expired())
 		}
 	}()
+	// The sockets first: where a port is in use, no data directory is left behind.
+	if s.listeners, err = openListeners(&s.config); err != nil {
+		return nil, err
+	}
+	if s.sockets, err = listenPeers(&s.config); err != nil {
+		return nil, err
+	}
 	timings := newTimings()
 	if s.dir, err = disk.OpenDir(c.DataDir, disk.DirOptions{WALDir: c.WALDir, ObserveWALSync: timings.wal, ObserveSnapshotSync: timings.snapshot}); err != nil {
 		return nil, err
@@ -75,9 +83,6 @@ func Start(c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	if err := s.secure(); err != nil {
-		return nil, err
-	}
-	if s.listeners, err = openListeners(&s.config); err != nil {
 		return nil, err
 	}
 	if err := s.startMember(self, cluster, founding, timings); err != nil {
@@ -114,10 +119,13 @@ func (s *Server) identify() (self port.MemberID, cluster uint64, founding []node
 	return self, cluster, founding, writeIdentity(s.dir, self, cluster)
 }
 
-// secure makes the certificates that are to be made, and checks those that are given.
+// secure makes the certificates that are to be made.
 func (s *Server) secure() error {
 	c := &s.config
 	if err := c.ClientTLS.makeAuto(filepath.Join(c.DataDir, "fixtures", "client"), hosts(c.ListenClientURLs)); err != nil {
+		return err
+	}
+	if err := secureListeners(s.listeners, &c.ClientTLS); err != nil {
 		return err
 	}
 	return c.PeerTLS.makeAuto(filepath.Join(c.DataDir, "fixtures", "peer"), hosts(c.ListenPeerURLs))
@@ -129,7 +137,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	logger := logging.NewPort(s.log)
 	s.driver = driver.New(driver.Options{})
 	s.watcher = &watcher{driver: s.driver, log: logger, self: self}
-	if s.peers, err = openPeers(c, self, cluster, s.driver.Receive, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
+	if s.peers, err = openPeers(c, s.sockets, self, cluster, s.driver.Receive, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
 		return err
 	}
 	m, err := node.Open(node.Config{
@@ -273,6 +281,9 @@ func (s *Server) close(ctx context.Context) error {
 		if !s.listeners[i].served {
 			errs = append(errs, s.listeners[i].Close())
 		}
+	}
+	if s.sockets != nil {
+		errs = append(errs, s.sockets.close())
 	}
 	if s.peers != nil {
 		errs = append(errs, s.peers.Close(ctx))

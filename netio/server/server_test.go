@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,7 +123,11 @@ func tryThree(t *testing.T) (servers []*Server, err error) {
 	var peers []url.URL
 	var members []string
 	for i := range 3 {
-		peers = append(peers, reserve(t))
+		next := reserve(t)
+		for slices.Contains(peers, next) { // a port that was given back may be the next one again
+			next = reserve(t)
+		}
+		peers = append(peers, next)
 		members = append(members, fmt.Sprintf("m%d=%s", i, peers[i].String()))
 	}
 	for i := range 3 {

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
+
+	"github.com/detcd/detcd/netio/unixsocket"
 )
 
 // address is a peer URL taken apart.
@@ -87,14 +88,7 @@ func Listen(urls []string, config *tls.Config) (listeners []net.Listener, err er
 		if a.secure && config == nil {
 			return listeners, fmt.Errorf("listen on %s: %w", raw, errNoTLS)
 		}
-		if a.network == "unix" {
-			// A process that was killed leaves its socket behind. Another one's that is in use can't be told from that here; the
-			// lock of the data directory guards against two members in one place.
-			if err := os.Remove(a.address); err != nil && !os.IsNotExist(err) {
-				return listeners, fmt.Errorf("listen on %s: %w", raw, err)
-			}
-		}
-		l, err := net.Listen(a.network, a.address)
+		l, err := a.listen()
 		if err != nil {
 			return listeners, fmt.Errorf("listen on %s: %w", raw, err)
 		}
@@ -105,6 +99,13 @@ func Listen(urls []string, config *tls.Config) (listeners []net.Listener, err er
 		listeners = append(listeners, l)
 	}
 	return listeners, nil
+}
+
+func (a address) listen() (net.Listener, error) {
+	if a.network == "unix" {
+		return unixsocket.Listen(a.address)
+	}
+	return net.Listen(a.network, a.address)
 }
 
 type tuningListener struct{ net.Listener }

@@ -7,13 +7,12 @@ package listen
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"syscall"
+
+	"github.com/detcd/detcd/netio/unixsocket"
 )
 
 // Options are set on sockets that listen.
@@ -23,7 +22,7 @@ type Options struct {
 }
 
 // Open listens where a URL says: schemes http and https mean TCP, unix and unixs a socket file. A socket file that an earlier
-// process left behind is replaced.
+// process left behind is replaced; one where somebody listens is in use.
 func Open(u url.URL, o Options) (net.Listener, error) {
 	switch u.Scheme {
 	case "http", "https":
@@ -33,11 +32,7 @@ func Open(u url.URL, o Options) (net.Listener, error) {
 		}
 		return c.Listen(context.Background(), "tcp", u.Host)
 	case "unix", "unixs":
-		path := SocketPath(u)
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		return net.Listen("unix", path)
+		return unixsocket.Listen(SocketPath(u))
 	}
 	return nil, fmt.Errorf("scheme of %s must be http, https, unix or unixs", u.String())
 }

@@ -230,8 +230,8 @@ func refuseStock(dir string) error {
 	if !stock {
 		return nil
 	}
-	return fmt.Errorf("%s: %w; import it with `detcdutl migrate --data-dir %s` (nothing in it was changed)", dir, ErrStockEtcd,
-		dir)
+	return fmt.Errorf("%s: %w (nothing in it was changed). Start detcd with another --data-dir beside the running etcd, and copy its keys: "+
+		"`detcdctl make-mirror --endpoints=ETCD DETCD`", dir, ErrStockEtcd)
 }
 
 func firstLine(s string) string {

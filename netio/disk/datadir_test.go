@@ -113,7 +113,7 @@ func TestOpenDir_RefusesStockEtcd(t *testing.T) {
 		}
 		before := tree(t, path)
 		_, err := OpenDir(path, DirOptions{})
-		if !errors.Is(err, ErrStockEtcd) || !strings.Contains(err.Error(), "detcdutl migrate --data-dir "+path) {
+		if !errors.Is(err, ErrStockEtcd) || !strings.Contains(err.Error(), "detcdctl make-mirror --endpoints") {
 			t.Errorf("error %v, want ErrStockEtcd with the import command", err)
 		}
 		sameTree(t, before, tree(t, path))

@@ -256,7 +256,7 @@ func TestDataDir_OfStockEtcdIsRefusedAndUntouched(t *testing.T) {
 		}
 	}
 	before := tree(t, m.dir)
-	refuses(t, m, "etcd", "detcdutl migrate", regexp.QuoteMeta(m.dir))
+	refuses(t, m, "etcd", "detcdctl make-mirror", regexp.QuoteMeta(m.dir))
 	sameTree(t, "after a refused start", before, tree(t, m.dir))
 	// Its directories are as they were, too: nothing was added beside what tree lists.
 	entries, err := os.ReadDir(m.dir)

@@ -50,6 +50,7 @@ func (d *Door) Close(ctx context.Context) error {
 	}
 	_ = d.pipe.Close()
 	d.serving.Wait()
+	d.slow.sum()
 	return err
 }
 

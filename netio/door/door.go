@@ -97,6 +97,7 @@ type Door struct {
 	config   Config
 	backend  Backend
 	log      *zap.Logger
+	slow     slowLog
 	codec    *codec
 	methods  *methods
 	traffic  traffic
@@ -144,6 +145,7 @@ func New(c Config, b Backend) (*Door, error) {
 		c.WatchProgressInterval = defaultProgressInterval
 	}
 	d := &Door{config: c, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe()}
+	d.slow.log = c.Logger
 	d.checks, d.checkTotal = newCheckMetrics()
 	d.grpc = d.newGRPC()
 	d.methods.add(d.grpc)

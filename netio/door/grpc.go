@@ -197,7 +197,7 @@ func (d *Door) observed(ctx context.Context, m *method, handle func(context.Cont
 		code = s.Code()
 	}
 	m.finish(code, took)
-	if d.config.WarnUnaryDuration > 0 && took > d.config.WarnUnaryDuration && !m.waits {
+	if d.config.WarnUnaryDuration > 0 && took > d.config.WarnUnaryDuration && !m.waits && d.slow.take(took) {
 		d.warnSlow(ctx, m, start, took, err)
 	}
 	return resp, err

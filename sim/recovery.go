@@ -161,6 +161,11 @@ func (r *Run) compare(when string) {
 				present[0].name, first.Revision(), first.StateHash(), s.name, v.Revision(), v.StateHash())})
 			return
 		}
+		if a, b := first.ScanHistoryHash(), v.ScanHistoryHash(); a != b {
+			r.fail(&Failure{Promise: "replica equality", Story: fmt.Sprintf("%s: the history of %s has hash %x, that of %s %x", when,
+				present[0].name, a, s.name, b)})
+			return
+		}
 		a, _, errA := first.HashKV(0)
 		b, _, errB := v.HashKV(0)
 		if a != b || errA != nil || errB != nil {

@@ -1,14 +1,17 @@
 package statemachine
 
 import (
+	"cmp"
 	"encoding/binary"
+	"hash/crc32"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
 
 // The state hash is a sum over all items of the state, each hashed with what kind it is, so that a change costs the items it
 // touches; single numbers are mixed in at the end. Keys count by their live versions. Where a cluster's members differ
-// in older versions only, HashKV tells.
+// in older versions only, ScanHistoryHash tells.
 
 // Kinds of items. An encoded key-value stands for itself: its first byte is a protobuf tag, none of these.
 const (
@@ -83,19 +86,79 @@ func (v *View) ScanStateHash() uint64 {
 	return total(content, v.keys.rev, v.keys.compacted, v.clusterVersion, v.downgrade)
 }
 
-// HashKV hashes every version readable at revisions from the compacted one to rev (0: the head), so that members can be
-// compared in depth. It is equal on members with the same compacted revision, however far each has got with removing
-// what was compacted. Its errors are ErrGRPCCompacted and ErrGRPCFutureRev. It visits all of them: call it off the member.
+// HashKV is etcd's hash of the keys as they stand at revision rev (0: the head) and of how they came to be since the compacted revision: equal on
+// members with the same history and compacted revision, and equal to that of an etcd with that history, however far each has got with removing
+// what was compacted. Its errors are ErrGRPCCompacted and ErrGRPCFutureRev. It visits all of that, and keeps a word for each key that did not change
+// since the compaction: call it off the member.
+//
+// It is the CRC-32C over the name of etcd's table, "key", and then each row in order: the revision as etcd's key of it, and the stored key-value. Rows are all
+// changes after the compacted revision, and of those up to it what a read at rev sees.
 func (v *View) HashKV(rev int64) (hash uint32, compactRevision int64, err error) {
-	if rev < 0 {
-		rev = 0
-	}
+	rev = max(rev, 0)
 	if err := v.keys.checkRevision(rev); err != nil {
 		return 0, 0, err
 	}
 	if rev == 0 {
 		rev = v.keys.rev
 	}
+	h := rowHash{crc: crc32.Update(0, castagnoli, []byte("key"))}
+	for _, ver := range v.keptAt(rev) {
+		h.add(ver)
+	}
+	for pos := v.log.find(v.keys.compacted + 1); pos < v.log.end && v.log.at(pos).main <= rev; pos++ {
+		h.add(v.log.at(pos))
+	}
+	return h.crc, v.keys.compacted, nil
+}
+
+// keptAt are the versions from the compacted revision and before that a read at rev sees, in the order of revisions. Where such a read sees no key at all, etcd
+// does not leave out what a read at the compacted revision sees.
+func (v *View) keptAt(rev int64) (kept []*version) {
+	if v.keys.compacted < 0 {
+		return nil
+	}
+	compacted, seen := v.keys.compacted, false
+	v.keys.visit(span{open: true}, rev, func(ver *version) bool {
+		seen = true
+		if ver.main <= compacted {
+			kept = append(kept, ver)
+		}
+		return true
+	})
+	if !seen {
+		v.keys.visit(span{open: true}, compacted, func(ver *version) bool {
+			kept = append(kept, ver)
+			return true
+		})
+	}
+	slices.SortFunc(kept, func(a, b *version) int { return cmp.Or(cmp.Compare(a.main, b.main), cmp.Compare(a.sub, b.sub)) })
+	return kept
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// rowHash hashes changes as rows of etcd's table of keys.
+type rowHash struct {
+	crc uint32
+	buf []byte
+}
+
+// add hashes one row. Its key is the revision: two numbers, and a mark where the row is a deletion; of that etcd stores the key alone.
+func (h *rowHash) add(ver *version) {
+	b := binary.BigEndian.AppendUint64(h.buf[:0], uint64(ver.main))
+	b = binary.BigEndian.AppendUint64(append(b, '_'), uint64(ver.sub))
+	value := ver.kv
+	if ver.deleted() {
+		b = appendBytesField(append(b, 't'), keyTag, ver.key())
+		value = nil
+	}
+	h.crc = crc32.Update(crc32.Update(h.crc, castagnoli, b), castagnoli, value)
+	h.buf = b
+}
+
+// ScanHistoryHash hashes every version that can be read at any revision from the compacted one on, more than HashKV looks at: what a test compares
+// where members must not differ in anything. It visits all of them.
+func (v *View) ScanHistoryHash() uint64 {
 	digest := xxhash.New()
 	var buf []byte
 	add := func(ver *version) {
@@ -105,12 +168,7 @@ func (v *View) HashKV(rev int64) (hash uint32, compactRevision int64, err error)
 	}
 	v.visitBase(add)
 	for pos := v.log.begin; pos < v.log.end; pos++ {
-		ver := v.log.at(pos)
-		if ver.main > rev {
-			break
-		}
-		add(ver)
+		add(v.log.at(pos))
 	}
-	sum := digest.Sum64()
-	return uint32(sum ^ sum>>32), v.keys.compacted, nil
+	return digest.Sum64()
 }

@@ -248,6 +248,9 @@ func (w *twins) snapshots(t *rapid.T) {
 		if got, c, err := m.Publish().HashKV(rev); got != want || c != compacted || err != wantErr {
 			t.Fatalf("HashKV(%d) %x, %d, %v; want %x, %d, %v", rev, got, c, err, want, compacted, wantErr)
 		}
+		if m.Publish().ScanHistoryHash() != w.leader.Publish().ScanHistoryHash() {
+			t.Fatal("two machines at one index have different histories")
+		}
 	}
 	if rapid.Bool().Draw(t, "leader") {
 		w.leader = restored

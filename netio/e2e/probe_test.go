@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -182,4 +183,32 @@ func TestAuth_AClientWithAUserWorks(t *testing.T) {
 	if r := <-watch; r.Err() != nil || len(r.Events) != 1 {
 		t.Errorf("watch: %v, %v", r, r.Err())
 	}
+}
+
+// TestStatus_NamesAlarms: operators and tools look at Status.errors for what is wrong with a member.
+func TestStatus_NamesAlarms(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1)
+	maintenance := pb.NewMaintenanceClient(dialRaw(t, c.members[0]))
+	errors := func(ctx context.Context) (any, error) {
+		r, err := maintenance.Status(ctx, &pb.StatusRequest{})
+		slices.Sort(r.GetErrors()) // etcd's come in any order
+		return fmt.Sprintf("%q", r.GetErrors()), err
+	}
+	alarm := func(action pb.AlarmRequest_AlarmAction, member uint64, kind pb.AlarmType) func(context.Context) (any, error) {
+		return func(ctx context.Context) (any, error) {
+			_, err := maintenance.Alarm(ctx, &pb.AlarmRequest{Action: action, MemberID: member, Alarm: kind})
+			return "ok", err
+		}
+	}
+	on, off := pb.AlarmRequest_ACTIVATE, pb.AlarmRequest_DEACTIVATE
+	runProbes(t, []probe{
+		{name: "all well", ask: errors, want: `[]`},
+		{name: "raise", ask: alarm(on, 77, pb.AlarmType_NOSPACE), want: "ok"},
+		{name: "no space", ask: errors, want: `["memberID:77  alarm:NOSPACE"]`},
+		{name: "raise another", ask: alarm(on, 78, pb.AlarmType_CORRUPT), want: "ok"},
+		{name: "both", ask: errors, want: `["memberID:77  alarm:NOSPACE" "memberID:78  alarm:CORRUPT"]`},
+		{name: "end", ask: alarm(off, 77, pb.AlarmType_NOSPACE), want: "ok"},
+		{name: "one left", ask: errors, want: `["memberID:78  alarm:CORRUPT"]`},
+	})
 }

@@ -290,3 +290,8 @@ func TestEtcdctl_WatchLeaseLock(t *testing.T) {
 	t.Parallel()
 	runScript(t, startCluster(t, 1), "etcdctl-more.txt")
 }
+
+func TestEtcdctl_HashKV(t *testing.T) {
+	t.Parallel()
+	runScript(t, startCluster(t, 1), "hashkv.txt")
+}

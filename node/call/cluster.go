@@ -1,6 +1,8 @@
 package call
 
 import (
+	"fmt"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
@@ -30,7 +32,8 @@ var MemberList = Unary[*pb.MemberListRequest, *pb.MemberListResponse]{
 	},
 }
 
-// Status says how one member is (Maintenance.Status), from what it knows itself.
+// Status says how one member is (Maintenance.Status), from what it knows itself. Its errors are what operators and tools look at: no leader, and each
+// alarm that is up.
 var Status = Unary[*pb.StatusRequest, *pb.StatusResponse]{
 	Begin: func(Limits, *pb.StatusRequest) (Step, error) { return Step{Way: Locally}, nil },
 	Finish: func(_ *pb.StatusRequest, o Outcome) (*pb.StatusResponse, error) {
@@ -53,6 +56,10 @@ var Status = Unary[*pb.StatusRequest, *pb.StatusResponse]{
 		}
 		if s.Leader == 0 {
 			resp.Errors = append(resp.Errors, rpctypes.ErrNoLeader.Error())
+		}
+		for _, a := range o.View.Alarms() {
+			// etcd prints the message as its library does in text, with two spaces.
+			resp.Errors = append(resp.Errors, fmt.Sprintf("memberID:%d  alarm:%s", a.GetMemberID(), a.GetAlarm()))
 		}
 		return resp, nil
 	},

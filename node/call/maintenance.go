@@ -25,9 +25,9 @@ var Hash = Unary[*pb.HashRequest, *pb.HashResponse]{
 	},
 }
 
-// HashKV is the hash of the keys' history up to a revision, 0 for the newest that this member has (Maintenance.HashKV). It is equal on
-// members with the same compacted revision, and comparable between members of this software only. Finish visits all that is
-// stored: run it off the member.
+// HashKV is etcd's hash of the keys and their history up to a revision, 0 for the newest that this member has (Maintenance.HashKV). It is equal on
+// members with the same history and compacted revision, stock etcd's included. (etcd also remembers what it hashed at its last ten compactions.) Finish
+// visits all that is stored: run it off the member.
 var HashKV = Unary[*pb.HashKVRequest, *pb.HashKVResponse]{
 	Begin: func(Limits, *pb.HashKVRequest) (Step, error) { return Step{Way: Locally}, nil },
 	Finish: func(r *pb.HashKVRequest, o Outcome) (*pb.HashKVResponse, error) {

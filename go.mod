@@ -23,6 +23,7 @@ require (
 	go.etcd.io/raft/v3 v3.7.0 // v3.7 at least: v3.6 has a stale-read bug
 	go.uber.org/zap v1.28.0
 	go.yaml.in/yaml/v2 v2.4.4 // --config-file
+	golang.org/x/net v0.61.0 // frames of HTTP/2, to tell gRPC from HTTP
 	golang.org/x/sys v0.49.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // the details of gRPC errors, as the gateway writes them
 	google.golang.org/grpc v1.85.0
@@ -56,7 +57,6 @@ require (
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
-	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect

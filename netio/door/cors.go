@@ -14,7 +14,7 @@ func (d *Door) guarded(next http.Handler) http.Handler {
 	anyHost, anyOrigin := allowsAll(d.config.HostWhitelist), allowsAll(d.config.CORS)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		renewPath(r.URL)
-		if host := hostname(r.Host); r.TLS == nil && !anyHost && !slices.Contains(d.config.HostWhitelist, host) {
+		if host := hostname(r.Host); !secured(r) && !anyHost && !slices.Contains(d.config.HostWhitelist, host) {
 			d.log.Warn("rejecting HTTP request to prevent DNS rebinding attacks")
 			http.Error(w, fmt.Sprintf("The host name %q in this request is not one of --host-whitelist, so it was refused: it may come "+
 				"from a web page (DNS rebinding, CVE-2018-5702). Add the name, or use TLS.", host), http.StatusMisdirectedRequest)

@@ -9,6 +9,8 @@ package door
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -23,6 +25,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/detcd/detcd/netio/door/listen"
+	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/watch"
@@ -111,6 +114,9 @@ type Door struct {
 	http    *http.Server
 	metrics *http.Server
 
+	// rejected thins out the lines about connections that fail.
+	rejected *logging.Rarely
+
 	healthy, unhealthy atomic.Uint64
 	checks             *prometheus.GaugeVec
 	checkTotal         *prometheus.CounterVec
@@ -144,7 +150,8 @@ func New(c Config, b Backend) (*Door, error) {
 	if c.WatchProgressInterval == 0 {
 		c.WatchProgressInterval = defaultProgressInterval
 	}
-	d := &Door{config: c, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe()}
+	d := &Door{config: c, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe(),
+		rejected: logging.NewRarely(rejectedPause)}
 	d.slow.log = c.Logger
 	d.checks, d.checkTotal = newCheckMetrics()
 	d.grpc = d.newGRPC()
@@ -166,30 +173,50 @@ func New(c Config, b Backend) (*Door, error) {
 // Serve answers what comes in on l, until Close. With a TLS configuration connections are secured; with plain and that, both kinds are
 // welcome. It does not block.
 func (d *Door) Serve(l net.Listener, config *tls.Config, plain bool, t Traffic) {
-	s := listen.NewSplitter(l, config, plain, func(c net.Conn, err error) {
-		d.log.Debug("rejected connection on client endpoint", zap.String("remote-addr", c.RemoteAddr().String()), zap.Error(err))
-	})
+	s := listen.NewSplitter(l, config, plain, d.noteRejected)
 	d.mu.Lock()
 	d.splitters = append(d.splitters, s)
 	d.mu.Unlock()
 	if t == All || t == GRPC {
-		d.serving.Go(func() { _ = d.grpc.Serve(s.HTTP2) })
+		d.serving.Go(func() { _ = d.grpc.Serve(s.GRPC) })
 	} else {
-		s.HTTP2.Close()
+		s.GRPC.Close()
 	}
 	switch t {
 	case All, HTTP:
-		d.serving.Go(func() { _ = d.http.Serve(s.HTTP1) })
+		d.serving.Go(func() { _ = d.http.Serve(s.HTTP) })
 	case Metrics:
-		d.serving.Go(func() { _ = d.metrics.Serve(s.HTTP1) })
+		d.serving.Go(func() { _ = d.metrics.Serve(s.HTTP) })
 	case GRPC:
-		s.HTTP1.Close()
+		s.HTTP.Close()
 	}
 	d.serving.Go(func() {
 		if err := s.Serve(); err != nil && err != net.ErrClosed {
 			d.log.Warn("stopped accepting clients", zap.String("address", l.Addr().String()), zap.Error(err))
 		}
 	})
+}
+
+// rejectedPause is how often a line may say the same of one host's connections.
+const rejectedPause = time.Second
+
+// noteRejected logs a TLS handshake that failed, in etcd's words. Who comes and goes without a word only looks whether the port is open.
+func (d *Door) noteRejected(r listen.Rejection) {
+	remote := r.Conn.RemoteAddr().String()
+	fields := []zap.Field{zap.String("remote-addr", remote), zap.String("server-name", ""), zap.Error(r.Err)}
+	if r.TLS == nil || errors.Is(r.Err, io.EOF) {
+		d.log.Debug("rejected connection on client endpoint", fields...)
+		return
+	}
+	leftOut, ok := d.rejected.Allow(hostname(remote) + " " + r.Err.Error())
+	if !ok {
+		return
+	}
+	fields[1] = zap.String("server-name", r.TLS.ConnectionState().ServerName)
+	if leftOut > 0 {
+		fields = append(fields, zap.Int("left-out", leftOut))
+	}
+	d.log.Warn("rejected connection on client endpoint", fields...)
 }
 
 // Ready makes the gRPC health service say so.

@@ -76,6 +76,10 @@ func (d *Door) bounded(next http.Handler) http.Handler {
 			return
 		}
 		body.endless = true
+		if r.ProtoMajor > 1 { // requests and answers are apart from each other there
+			next.ServeHTTP(w, r)
+			return
+		}
 		answer := newDuplexAnswer(w, body)
 		next.ServeHTTP(answer, r)
 		answer.end()

@@ -1,11 +1,13 @@
 package door
 
 import (
+	"context"
 	"encoding/json"
 	"expvar"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"slices"
@@ -13,14 +15,46 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/node/call"
 )
 
 // headerTimeout is how long a client may take over the head of an HTTP request.
 const headerTimeout = 30 * time.Second
 
+// newHTTPServer serves connections that a Splitter has sorted. Those of HTTP/2 come without their TLS, which is why net/http is told to
+// expect them like that.
 func newHTTPServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: crashing(h), ReadHeaderTimeout: headerTimeout, ErrorLog: log.New(io.Discard, "", 0)}
+	versions := new(http.Protocols)
+	versions.SetHTTP1(true)
+	versions.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: crashing(h), Protocols: versions, ReadHeaderTimeout: headerTimeout, ErrorLog: log.New(io.Discard, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, securedKey{}, listen.TLS(c) != nil)
+		},
+	}
+}
+
+// securedKey is the key, in a request's context, of whether its connection has TLS.
+type securedKey struct{}
+
+// secured tells whether a request came over TLS. Request.TLS does not know it of connections that were looked into.
+func secured(r *http.Request) bool {
+	known, _ := r.Context().Value(securedKey{}).(bool)
+	return known || r.TLS != nil
+}
+
+// withGRPC hands on the gRPC requests among those of HTTP/2. Most gRPC connections come to the gRPC server as they are, which is much
+// faster; this is for proxies that send all that they have over one connection.
+func (d *Door) withGRPC(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && listen.IsGRPC(r.Header.Get("Content-Type")) {
+			d.grpc.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // crashing lets a panic in a handler end the process, as anywhere else: net/http would swallow it and go on with whatever was
@@ -61,7 +95,7 @@ func (d *Door) newHTTP() (http.Handler, error) {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	d.handleMetrics(mux)
-	return d.guarded(mux), nil
+	return d.withGRPC(d.guarded(mux)), nil
 }
 
 // newMetricsHTTP makes the handler of --listen-metrics-urls.

@@ -200,7 +200,7 @@ func TestServer_BothKindsOfURLsOnOnePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if text, _ := io.ReadAll(resp.Body); resp.Proto != "HTTP/1.1" || !strings.Contains(string(text), "3.7.3") {
+	if text, _ := io.ReadAll(resp.Body); resp.Proto != "HTTP/2.0" || !strings.Contains(string(text), "3.7.3") {
 		t.Errorf("a client that offers h2 and http/1.1 got %s: %q", resp.Proto, text)
 	}
 }

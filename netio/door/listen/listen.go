@@ -1,5 +1,5 @@
-// Package listen opens the sockets that clients connect to, and shares one port between gRPC and HTTP/1.1, TLS or not. It leaves
-// to its callers what is spoken on a connection.
+// Package listen opens the sockets that clients connect to, and shares one port between gRPC and HTTP of either version, TLS or not. It
+// leaves to its callers what is spoken on a connection.
 //
 // Concurrency: each connection is looked at in a goroutine of its own, for a bounded time; everything may be called from any
 // goroutine.

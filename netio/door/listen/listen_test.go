@@ -40,8 +40,8 @@ func sorted(t *testing.T, config *tls.Config, plain bool) (address string) {
 			}()
 		}
 	}
-	go answer(s.HTTP1, "http1")
-	go answer(s.HTTP2, "http2")
+	go answer(s.HTTP, "http")
+	go answer(s.GRPC, "grpc")
 	t.Cleanup(func() {
 		s.Close()
 		<-done
@@ -81,12 +81,12 @@ func TestSplitter_PlainConnectionsByTheirFirstBytes(t *testing.T) {
 		pieces []string
 		want   string
 	}{
-		{[]string{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"}, "http2 PRI * HTTP/2.0\r\n"},
-		{[]string{"P", "R", "I * HTTP/2.0\r\n", "\r\nSM\r\n\r\n"}, "http2 PRI * HTTP/2.0\r\n"},
-		{[]string{"GET / HTTP/1.1\r\n"}, "http1 GET / HTTP/1.1\r\n"},
-		{[]string{"P", "UT / HTTP/1.1\r\n"}, "http1 PUT / HTTP/1.1\r\n"},
-		{[]string{"PRI * HTTP/1.1\r\n"}, "http1 PRI * HTTP/1.1\r\n"},
-		{[]string{"\n"}, "http1 \n"},
+		{[]string{string(preface), request(t, "application/grpc")}, settings + "grpc PRI * HTTP/2.0\r\n"},
+		{[]string{"P", "R", "I * HTTP/2.0\r\n", "\r\nSM\r\n\r\n", request(t, "")}, settings + "http PRI * HTTP/2.0\r\n"},
+		{[]string{"GET / HTTP/1.1\r\n"}, "http GET / HTTP/1.1\r\n"},
+		{[]string{"P", "UT / HTTP/1.1\r\n"}, "http PUT / HTTP/1.1\r\n"},
+		{[]string{"PRI * HTTP/1.1\r\n"}, "http PRI * HTTP/1.1\r\n"},
+		{[]string{"\n"}, "http \n"},
 	} {
 		if got := exchange(t, dial(t, address), c.pieces...); got != c.want {
 			t.Errorf("%q: %q, want %q", c.pieces, got, c.want)
@@ -102,11 +102,12 @@ func TestSplitter_SecureConnectionsByALPN(t *testing.T) {
 		send      string
 		want      string
 	}{
-		{[]string{"h2"}, "x\n", "http2 x\n"},
-		{[]string{"http/1.1"}, "x\n", "http1 x\n"},
-		{[]string{"h2", "http/1.1"}, "x\n", "http1 x\n"},
-		{nil, "GET / HTTP/1.1\r\n", "http1 GET / HTTP/1.1\r\n"},
-		{nil, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http2 PRI * HTTP/2.0\r\n"},
+		{[]string{"h2"}, string(preface) + request(t, "application/grpc+proto"), settings + "grpc PRI * HTTP/2.0\r\n"},
+		{[]string{"h2"}, string(preface) + request(t, "application/json"), settings + "http PRI * HTTP/2.0\r\n"},
+		{[]string{"http/1.1"}, "x\n", "http x\n"},
+		{[]string{"http/1.1", "h2"}, string(preface) + request(t, "application/grpc"), settings + "grpc PRI * HTTP/2.0\r\n"},
+		{nil, "GET / HTTP/1.1\r\n", "http GET / HTTP/1.1\r\n"},
+		{nil, string(preface) + request(t, "application/grpc"), settings + "grpc PRI * HTTP/2.0\r\n"},
 	} {
 		conn := tls.Client(dial(t, address), &tls.Config{InsecureSkipVerify: true, NextProtos: c.protocols})
 		if got := exchange(t, conn, c.send); got != c.want {
@@ -122,11 +123,11 @@ func TestSplitter_SecureConnectionsByALPN(t *testing.T) {
 
 func TestSplitter_BothKindsOnOnePort(t *testing.T) {
 	address := sorted(t, selfSigned(t), true)
-	if got := exchange(t, dial(t, address), "GET / HTTP/1.1\r\n"); got != "http1 GET / HTTP/1.1\r\n" {
+	if got := exchange(t, dial(t, address), "GET / HTTP/1.1\r\n"); got != "http GET / HTTP/1.1\r\n" {
 		t.Errorf("plain: %q", got)
 	}
-	conn := tls.Client(dial(t, address), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-	if got := exchange(t, conn, "x\n"); got != "http2 x\n" {
+	conn := tls.Client(dial(t, address), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	if got := exchange(t, conn, "x\n"); got != "http x\n" {
 		t.Errorf("secure: %q", got)
 	}
 }
@@ -143,7 +144,7 @@ func TestSplitter_CloseDropsSilentConnections(t *testing.T) {
 	io.WriteString(c, "PRI *")
 	// Once another connection was sorted, the first one has been accepted.
 	go io.WriteString(dial(t, l.Addr().String()), "GET")
-	if _, err := s.HTTP1.Accept(); err != nil {
+	if _, err := s.HTTP.Accept(); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -154,7 +155,7 @@ func TestSplitter_CloseDropsSilentConnections(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("the silent connection is still open: %v", err)
 	}
-	if _, err := s.HTTP2.Accept(); err != net.ErrClosed {
+	if _, err := s.GRPC.Accept(); err != net.ErrClosed {
 		t.Errorf("Accept after Close: %v", err)
 	}
 }

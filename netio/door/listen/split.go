@@ -22,28 +22,37 @@ var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 // tlsHandshake is the first byte of a TLS connection (RFC 8446, section 5.1); no HTTP request begins with it.
 const tlsHandshake = 0x16
 
-// Splitter sorts the connections of one listener into HTTP/2 and HTTP/1.1.
+// Splitter sorts the connections of one listener into those of gRPC and those of HTTP, of either version.
 type Splitter struct {
 	listener net.Listener
 	tls      *tls.Config
 	plain    bool
-	failed   func(net.Conn, error)
-	// HTTP2 and HTTP1 are listeners of their own. Closing one refuses its connections and leaves the other.
-	HTTP2, HTTP1 *Queue
-	handshakes   sync.WaitGroup
-	ctx          context.Context
-	cancel       context.CancelFunc
+	rejected func(Rejection)
+	// GRPC and HTTP are listeners of their own. Closing one refuses its connections and leaves the other.
+	GRPC, HTTP *Queue
+	handshakes sync.WaitGroup
+	ctx        context.Context
+	cancel     context.CancelFunc
 }
 
-// NewSplitter splits l. With a TLS configuration, connections are secured; with plain and that, both kinds are accepted. failed is told
-// of connections that did not get as far as a protocol.
-func NewSplitter(l net.Listener, config *tls.Config, plain bool, failed func(net.Conn, error)) *Splitter {
-	s := &Splitter{listener: l, plain: plain || config == nil, failed: failed, HTTP2: newQueue(l.Addr()), HTTP1: newQueue(l.Addr())}
+// Rejection is a connection that did not get as far as a protocol.
+type Rejection struct {
+	Conn net.Conn
+	// TLS is the handshake that failed; nil: it did not come to one.
+	TLS *tls.Conn
+	Err error
+}
+
+// NewSplitter splits l. With a TLS configuration, connections are secured; with plain and that, both kinds are accepted. rejected, unless
+// nil, is told of connections that did not get as far as a protocol.
+func NewSplitter(l net.Listener, config *tls.Config, plain bool, rejected func(Rejection)) *Splitter {
+	s := &Splitter{listener: l, plain: plain || config == nil, rejected: rejected, GRPC: newQueue(l.Addr()), HTTP: newQueue(l.Addr())}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if config != nil {
 		s.tls = config.Clone()
-		// The server's order decides: a client that offers both is curl or a browser; gRPC clients offer h2 alone.
-		s.tls.NextProtos = []string{"http/1.1", "h2"}
+		// The server's order decides. A gRPC client whose configuration is shared with an HTTP client offers both, and can't go on with
+		// HTTP/1.1; whoever else offers both can speak either.
+		s.tls.NextProtos = []string{"h2", "http/1.1"}
 	}
 	return s
 }
@@ -88,8 +97,8 @@ func (s *Splitter) Close() error {
 	s.cancel()
 	err := s.listener.Close()
 	s.handshakes.Wait()
-	s.HTTP1.Close()
-	s.HTTP2.Close()
+	s.HTTP.Close()
+	s.GRPC.Close()
 	return err
 }
 
@@ -101,59 +110,61 @@ func (s *Splitter) sort(c net.Conn) {
 		c.Close()
 		return
 	}
-	sorted, http2, err := s.hello(c)
+	secured, sorted, grpc, err := s.hello(c)
 	if err == nil {
 		err = c.SetDeadline(time.Time{})
 	}
 	if err != nil {
 		c.Close()
-		if s.failed != nil && s.ctx.Err() == nil {
-			s.failed(c, err)
+		if s.rejected != nil && s.ctx.Err() == nil {
+			s.rejected(Rejection{c, secured, err})
 		}
 		return
 	}
-	q := s.HTTP1
-	if http2 {
-		q = s.HTTP2
+	q := s.HTTP
+	if grpc {
+		q = s.GRPC
 	}
 	q.put(sorted)
 }
 
-// hello reads as much of c as tells its protocol, and returns a connection on which nothing seems to have been read.
-func (s *Splitter) hello(c net.Conn) (sorted net.Conn, http2 bool, err error) {
+// hello reads as much of c as tells its protocol, and returns a connection on which nothing seems to have been read. secured is a
+// TLS handshake that was begun and not finished.
+func (s *Splitter) hello(c net.Conn) (secured *tls.Conn, sorted net.Conn, grpc bool, err error) {
 	if s.tls == nil {
-		return sniff(c, nil)
+		sorted, grpc, err = sniff(c, nil)
+		return nil, sorted, grpc, err
 	}
 	var first []byte
 	if s.plain {
 		first = make([]byte, 1)
 		if _, err := io.ReadFull(c, first); err != nil {
-			return nil, false, err
+			return nil, nil, false, err
 		}
 		if first[0] != tlsHandshake {
-			return sniff(c, first)
+			sorted, grpc, err = sniff(c, first)
+			return nil, sorted, grpc, err
 		}
 	}
-	secured := tls.Server(replay(c, first), s.tls)
+	secured = tls.Server(replay(c, first), s.tls)
 	if err := secured.HandshakeContext(s.ctx); err != nil {
-		return nil, false, err
+		return secured, nil, false, err
 	}
-	switch secured.ConnectionState().NegotiatedProtocol {
-	case "h2":
-		return secured, true, nil
-	case "http/1.1":
-		return secured, false, nil
+	if secured.ConnectionState().NegotiatedProtocol == "http/1.1" {
+		return nil, secured, false, nil
 	}
-	return sniff(secured, nil) // a client that does not name its protocol
+	sorted, grpc, err = sniff(secured, nil) // HTTP/2, or a client that does not name its protocol
+	return nil, sorted, grpc, err
 }
 
-// sniff compares the beginning of c with the HTTP/2 preface, and decides at the first byte that differs.
+// sniff compares the beginning of c with the HTTP/2 preface. It decides at the first byte that differs; behind the preface, the first
+// request decides.
 func sniff(c net.Conn, start []byte) (net.Conn, bool, error) {
 	buf := make([]byte, len(start), len(preface))
 	copy(buf, start)
 	for bytes.HasPrefix(preface, buf) {
 		if len(buf) == len(preface) {
-			return replay(c, buf), true, nil
+			return firstRequest(c)
 		}
 		n, err := c.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -190,11 +201,20 @@ func (r *replayed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// beneath implements layer.
+func (r *replayed) beneath() net.Conn { return r.Conn }
+
+// layer is a connection that this package has put on top of another.
+type layer interface{ beneath() net.Conn }
+
 // TLS is the secured connection below one that a Splitter has sorted; nil for a plain one.
 func TLS(c net.Conn) *tls.Conn {
-	if r, ok := c.(*replayed); ok {
-		c = r.Conn
+	for {
+		l, ok := c.(layer)
+		if !ok {
+			secured, _ := c.(*tls.Conn)
+			return secured
+		}
+		c = l.beneath()
 	}
-	secured, _ := c.(*tls.Conn)
-	return secured
 }

@@ -1,0 +1,54 @@
+package logging
+
+import (
+	"sync"
+	"time"
+)
+
+// maxRare bounds how many kinds of lines a Rarely tells apart at a time.
+const maxRare = 1024
+
+// Rarely thins out lines that strangers can cause as often as they like. It may be used by several goroutines.
+type Rarely struct {
+	interval time.Duration
+
+	mu   sync.Mutex
+	told map[string]rare
+}
+
+// rare is one kind of line: when it may come again, and how many were left out since the last one.
+type rare struct {
+	again time.Time
+	left  int
+}
+
+// NewRarely lets one line of each kind through in an interval.
+func NewRarely(interval time.Duration) *Rarely {
+	return &Rarely{interval: interval, told: map[string]rare{}}
+}
+
+// Allow says whether a line of that kind is due, and how many of that kind were left out since the last one.
+func (r *Rarely) Allow(kind string) (leftOut int, ok bool) { return r.allow(kind, time.Now()) }
+
+func (r *Rarely) allow(kind string, now time.Time) (leftOut int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, known := r.told[kind]
+	if known && now.Before(k.again) {
+		k.left++
+		r.told[kind] = k
+		return 0, false
+	}
+	if !known && len(r.told) >= maxRare {
+		for old, k := range r.told {
+			if !now.Before(k.again) {
+				delete(r.told, old)
+			}
+		}
+		if len(r.told) >= maxRare { // so many kinds at once are themselves too many lines
+			return 0, false
+		}
+	}
+	r.told[kind] = rare{again: now.Add(r.interval)}
+	return k.left, true
+}

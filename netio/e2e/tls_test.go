@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -277,4 +278,52 @@ func TestTLS_HandshakesThatFailAreLoggedAsEtcdDoes(t *testing.T) {
 	defer conn.Close()
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	awaitLine(t, m, "rejected connection on client endpoint", "tls: first record does not look like a TLS handshake")
+}
+
+func TestTLS_MetricsURLWithoutCertificateIsRefusedInEtcdsWords(t *testing.T) {
+	t.Parallel()
+	m := newCluster(t, 1).members[0]
+	m.flags = append(m.flags, "--listen-metrics-urls", fmt.Sprintf("https://127.0.0.1:%d", freePorts(t, 1)[0]))
+	refuses(t, m, `client TLS key/cert \(--cert-file, --key-file\) must be provided for metrics secure url`)
+}
+
+// Without a file of authorities, those that the system trusts count.
+func TestTLS_ClientCertAuthWithoutAuthoritiesTakesTheSystems(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only there a variable says whom the system trusts")
+	}
+	a, foreign := newAuthority(t), newAuthority(t)
+	t.Setenv("SSL_CERT_FILE", a.file)
+	m := startSecure(t, a, "--client-cert-auth")
+	ask := func(with ...*authority) error {
+		config := &tls.Config{RootCAs: a.pool}
+		for _, issuer := range with {
+			cert, key := issuer.issue("client")
+			pair, err := tls.LoadX509KeyPair(cert, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: time.Minute}
+		defer client.CloseIdleConnections()
+		resp, err := client.Get("https://" + m.client + "/health")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s", resp.Status)
+		}
+		return nil
+	}
+	if err := ask(a); err != nil {
+		t.Errorf("a client whom the system's authority vouches for: %v", err)
+	}
+	if err := ask(foreign); err == nil {
+		t.Error("a client whom another authority vouches for was served")
+	}
+	if err := ask(); err == nil {
+		t.Error("a client without a certificate was served")
+	}
 }

@@ -50,7 +50,11 @@ func openListeners(c *Config) (_ []listener, err error) {
 				all[i].plain = true
 				continue
 			}
-			if !c.ClientTLS.Enabled() && !c.ClientTLS.Auto {
+			missing := !c.ClientTLS.Enabled() && !c.ClientTLS.Auto
+			if missing && t == door.Metrics {
+				return errors.New("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
+			}
+			if missing {
 				return fmt.Errorf("TLS key/cert (--cert-file, --key-file) must be provided for client url %s with HTTPS scheme", u.String())
 			}
 			all[i].secure = true

@@ -26,7 +26,8 @@ type TLS struct {
 	CertFile, KeyFile string
 	// DialCertFile and DialKeyFile take their place where this member dials.
 	DialCertFile, DialKeyFile string
-	// TrustedCAFile holds the authorities that the other side's certificate must come from; ClientCertAuth asks for one.
+	// TrustedCAFile holds the authorities that the other side's certificate must come from; empty: those that the system trusts.
+	// ClientCertAuth asks for a certificate; so does a TrustedCAFile, as with etcd.
 	TrustedCAFile  string
 	ClientCertAuth bool
 	// CRLFile lists revoked certificates. AllowedCNs and AllowedHostnames, unless empty, must hold a name of the
@@ -48,9 +49,6 @@ func (t *TLS) Enabled() bool { return t.CertFile != "" && t.KeyFile != "" }
 func (t *TLS) check() error {
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		return fmt.Errorf("KeyFile and CertFile must both be present[key: %v, cert: %v]", t.KeyFile, t.CertFile)
-	}
-	if t.ClientCertAuth && t.TrustedCAFile == "" {
-		return errors.New("client certificates are asked for, but no trusted CA file is given")
 	}
 	if len(t.AllowedCNs) > 0 && len(t.AllowedHostnames) > 0 {
 		return fmt.Errorf("AllowedCNs and AllowedHostnames are mutually exclusive (cns=%q, hostnames=%q)", t.AllowedCNs, t.AllowedHostnames)

@@ -22,6 +22,9 @@ type WatchRecord struct {
 	Refusable bool
 	// Resumes is the watch that this one goes on from, with Request's start revision as its Next said; nil: none.
 	Resumes *WatchRecord
+	// Unsure: its member can't know what it may have missed, as its state was replaced by a snapshot, or as a compaction came before the
+	// member had taken the watch in.
+	Unsure bool
 	// Live: the stream still stood when the run ended, and the client had not asked to cancel.
 	Live bool
 }
@@ -46,7 +49,7 @@ func CheckWatches(t *Truth, watches []*WatchRecord) *Violation {
 			return v
 		}
 		for _, promise := range []func(*watched) *Violation{
-			resumed, started, ordered, unique, filtered, prevRight, bookmarked, atomic, missed, compactedRight} {
+			resumed, started, ordered, unique, filtered, prevRight, bookmarked, atomic, missed, compactedRight, sparedIdle} {
 			if v := promise(told); v != nil {
 				return v
 			}
@@ -180,8 +183,13 @@ func (w *watched) key() []byte {
 	return []byte{0}
 }
 
+// concerns says whether an event is of the range, whatever the filters say.
+func (w *watched) concerns(e *mvccpb.Event) bool {
+	return inSpan(e.GetKv().GetKey(), w.key(), w.Request.GetRangeEnd())
+}
+
 func (w *watched) matches(e *mvccpb.Event) bool {
-	if !inSpan(e.GetKv().GetKey(), w.key(), w.Request.GetRangeEnd()) {
+	if !w.concerns(e) {
 		return false
 	}
 	for _, f := range w.Request.GetFilters() {

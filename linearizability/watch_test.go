@@ -79,6 +79,13 @@ func rightWatch(by map[int64][]*mvccpb.Event) *WatchRecord {
 // drop leaves the i-th response out.
 func drop(w *WatchRecord, i int) { w.Told = slices.Delete(w.Told, i, i+1) }
 
+// canceledOf is a watch that is created before revision 2 and canceled, without a word in between, for the compaction to 3.
+func canceledOf(key string, start int64, end string) *WatchRecord {
+	return &WatchRecord{Client: 1, Member: 1, Call: 350,
+		Request: &pb.WatchCreateRequest{Key: []byte(key), RangeEnd: []byte(end), StartRevision: start},
+		Told:    []Told{created(351, 1), canceled(801, 0, 3)}}
+}
+
 func TestWatchPromises(t *testing.T) {
 	log := watchLog()
 	by := eventsOf(t, log)
@@ -226,6 +233,16 @@ func TestWatchPromises(t *testing.T) {
 			w.Request.StartRevision = 3
 			w.Told = append(w.Told[:1], canceled(801, 5, 3))
 		}, "compacted"},
+		{"canceled for a compaction though idle", func(w *WatchRecord) { *w = *canceledOf("z", 0, "") }, "idle is spared"},
+		{"canceled for a compaction though idle, all from z on", func(w *WatchRecord) { *w = *canceledOf("z", 0, "\x00") }, "idle is spared"},
+		{"canceled for a compaction though idle, from the future on", func(w *WatchRecord) { *w = *canceledOf("z", 2, "") }, "idle is spared"},
+		{"idle, but its member can't know", func(w *WatchRecord) { *w = *canceledOf("z", 0, ""); w.Unsure = true }, ""},
+		{"idle, but from the past on", func(w *WatchRecord) { *w = *canceledOf("z", 1, "") }, ""},
+		{"its range saw a change, behind the compaction", func(w *WatchRecord) { *w = *canceledOf("c", 0, "") }, ""},
+		{"its range saw a change, which it filters", func(w *WatchRecord) {
+			*w = *canceledOf("c", 0, "")
+			w.Request.Filters = []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT}
+		}, ""},
 		{"compacted, but going on", func(w *WatchRecord) { w.Told[6].Response.CompactRevision = 3 }, "compacted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func (m *Member) identity() wal.Identity {
 // recover rebuilds the state from a snapshot and hands the log after it to raft.
 func (m *Member) recover(r *wal.Recovered) error {
 	m.incarnation = r.Incarnation
-	m.machine = statemachine.New()
+	m.setMachine(statemachine.New())
 	m.confState = &raftpb.ConfState{}
 	m.entries = &entries{hardState: r.HardState, snapshot: m.offerSnapshot}
 	if r.Snapshot != nil {
@@ -329,6 +329,21 @@ func (m *Member) publish() {
 	m.hub.Publish(next.view, s == nil || m.replaced)
 	m.replaced = false
 	m.noteRemoved()
+}
+
+// setMachine makes a state this member's.
+func (m *Member) setMachine(machine *statemachine.Machine) {
+	m.machine = machine
+	machine.BeforeCompaction(m.lookAhead)
+}
+
+// lookAhead has the hub look at what this turn has applied so far, before a compaction hides it. The compaction may be in the same batch, or
+// one of many that a follower catches up with. Watches that nothing of it concerns would else end with the others: nobody could tell them
+// apart later.
+func (m *Member) lookAhead() {
+	if m.served.Load() != nil && !m.replaced {
+		m.hub.Look(m.machine.Changes, m.machine.Revision())
+	}
 }
 
 // Watch returns the hub that knows who waits for which events. It belongs to the member's turns.

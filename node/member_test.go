@@ -59,6 +59,54 @@ func TestMember_TellsItsHubOfNewViews(t *testing.T) {
 	}
 }
 
+// A client that guesses the revision of what it puts may compact it away in the same batch. Watches of other keys have missed nothing, on
+// any member.
+func TestMember_ACompactionInABatchMarksOnlyWhomTheBatchConcerns(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.elect(1)
+	l.apply(put("a", 0))
+	c.run(time.Second)
+	type watchers struct{ a, b, other *watch.Interest }
+	var all []watchers
+	for _, s := range c.seats {
+		w := watchers{
+			watch.NewInterest([]byte("a"), nil, func() {}), watch.NewInterest([]byte("b"), []byte("c"), func() {}),
+			watch.NewInterest([]byte("c"), []byte("d"), func() {}),
+		}
+		all = append(all, w)
+		s.turn(func() {
+			for _, i := range []*watch.Interest{w.a, w.b, w.other} {
+				s.member.Watch().Attach(i, 3)
+			}
+		})
+	}
+	compact := func(revision int64) *pb.InternalRaftRequest {
+		return &pb.InternalRaftRequest{Compaction: &pb.CompactionRequest{Revision: revision}}
+	}
+	var last *outcome[Applied]
+	l.turn(func() {
+		for _, r := range []*pb.InternalRaftRequest{put("a", 0), put("b", 0), compact(4), put("b", 0), put("a", 0), compact(6), put("a", 0)} {
+			last = new(outcome[Applied])
+			l.member.Propose(r, last.is(c))
+		}
+	})
+	c.until("the batch is applied", last.come)
+	c.run(time.Second)
+	for i, s := range c.seats {
+		if v := s.member.served.Load().view; v.Revision() != 7 || v.CompactRevision() != 6 {
+			t.Fatalf("member %d is at revision %d, compacted %d", s.id, v.Revision(), v.CompactRevision())
+		}
+		for name, w := range map[string]struct {
+			interest *watch.Interest
+			want     int64
+		}{"a": {all[i].a, 3}, "b": {all[i].b, 4}, "other": {all[i].other, 0}} {
+			if from, _ := w.interest.Take(); from != w.want {
+				t.Errorf("member %d, %s is marked from %d, want %d", s.id, name, from, w.want)
+			}
+		}
+	}
+}
+
 // What an answer leads to is begun at once, not with the next tick.
 func TestMember_RequestsMadeInAnswersNeedNoTick(t *testing.T) {
 	c := newCluster(t, 1, nil)

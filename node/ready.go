@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -163,11 +162,6 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	b, err := statemachine.DecodeBatch(data)
 	if err != nil {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
-	}
-	if m.unpublished && slices.ContainsFunc(b.Requests, func(r *pb.InternalRaftRequest) bool { return r.GetCompaction() != nil }) {
-		// Watchers get to see the events of this turn first. A compaction that hides them, as on a follower that catches up, would else
-		// end watches that lag behind in nothing.
-		m.publish()
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
 	leases := concernsLeases(b.Requests)

@@ -35,7 +35,7 @@ func (m *Member) loadSnapshot(mark wal.SnapshotMark) error {
 	if err := proto.Unmarshal(mark.ConfState, m.confState); err != nil {
 		return fmt.Errorf("%w: the configuration in the log's snapshot mark %d can't be read: %w", wal.ErrCorrupt, mark.Index, err)
 	}
-	m.machine = machine
+	m.setMachine(machine)
 	m.snapshots.lastBytes, m.snapshots.lastIndex = size, mark.Index
 	return nil
 }

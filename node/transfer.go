@@ -350,7 +350,7 @@ func (m *Member) takeArrived(index, term uint64) *arrived {
 
 // install puts the state of a received snapshot, to which the log now points, in the place of the present one.
 func (m *Member) install(a *arrived) {
-	m.machine = a.machine
+	m.setMachine(a.machine)
 	m.unpublished, m.replaced = true, true
 	m.confState = &raftpb.ConfState{}
 	if err := proto.Unmarshal(a.mark.ConfState, m.confState); err != nil {

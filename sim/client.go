@@ -64,6 +64,46 @@ func (c *client) move() { c.at = c.run.seats[c.chance.Intn(len(c.run.seats))] }
 
 // send makes a request of the client's member, and returns its place in the history.
 func (c *client) send(msg proto.Message, group string) int {
+	q := c.ask(msg, group)
+	q.travel(q.carry, q.refuse)
+	return q.op
+}
+
+// question is a request on its way to a member.
+type question struct {
+	c      *client
+	op     int
+	s      *seat
+	msg    proto.Message
+	there  time.Duration
+	lost   bool
+	answer func(answer) // takes the answer back
+}
+
+// travel has arrive called in a turn of the member, or refused if there is none.
+func (q *question) travel(arrive, refused func()) {
+	if !q.lost {
+		q.s.host.Visit(q.there, world.Request, arrive, refused)
+	}
+}
+
+// carry has the member serve the request.
+func (q *question) carry() {
+	s := q.s
+	if s.now == nil {
+		return
+	}
+	epoch := s.host.Epoch()
+	do(s.now.member, q.c.run.limits, q.msg, func(a answer) {
+		a.epoch = epoch
+		q.answer(a)
+	})
+}
+
+func (q *question) refuse() { q.answer(answer{err: errConnection, certain: true, nobody: true}) }
+
+// ask notes a request in the history. It has yet to travel.
+func (c *client) ask(msg proto.Message, group string) *question {
 	r := c.run
 	c.op = len(r.history)
 	op, s := c.op, c.at
@@ -73,21 +113,11 @@ func (c *client) send(msg proto.Message, group string) int {
 	r.story.say("op %d: client %d asks %s: %v", op, c.id, s.name, told{msg})
 	there, back := c.delay(), c.delay()
 	lostThere, lostBack := c.lost(), c.lost()
-	if !lostThere {
-		s.host.Visit(there, world.Request, func() {
-			if s.now == nil {
-				return
-			}
-			epoch := s.host.Epoch()
-			do(s.now.member, r.limits, msg, func(a answer) {
-				a.epoch = epoch
-				if !lostBack {
-					r.world.After(back, world.Answer, func() { c.take(op, a) })
-				}
-			})
-		}, func() {
-			r.world.After(back, world.Answer, func() { c.take(op, answer{err: errConnection, certain: true, nobody: true}) })
-		})
+	q := &question{c: c, op: op, s: s, msg: msg, there: there, lost: lostThere}
+	q.answer = func(a answer) {
+		if !lostBack || a.nobody {
+			r.world.After(back, world.Answer, func() { c.take(op, a) })
+		}
 	}
 	r.world.After(r.setup.Patience, world.Client, func() {
 		if c.op == op {
@@ -95,7 +125,7 @@ func (c *client) send(msg proto.Message, group string) int {
 			c.over(op, false)
 		}
 	})
-	return op
+	return q
 }
 
 func (c *client) delay() time.Duration {

@@ -167,6 +167,11 @@ func (r *resident) Installed(index, hash uint64) {
 	r.seat.run.counts.Installed++
 	r.seat.run.story.say("%s takes over a snapshot of entry %d", r.seat.name, index)
 	r.seat.run.checks.state(r, index, hash, true)
+	for _, w := range r.seat.run.watchers {
+		if w.stream != nil && w.stream.res == r {
+			w.stream.unsure()
+		}
+	}
 }
 
 // RoleChanged implements node.Observer.

@@ -177,6 +177,7 @@ func (r *Run) live() {
 	r.addHolders()
 	r.addLockers()
 	r.addCandidates()
+	r.addGuessers()
 	r.crashes()
 	r.usurpers()
 	r.blackouts()

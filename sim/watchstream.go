@@ -51,7 +51,21 @@ func (s *watchStream) AcquireView() *statemachine.View { return s.res.member.Acq
 
 // Attach implements watch.Port: in a turn of its own, a little later.
 func (s *watchStream) Attach(i *watch.Interest, from int64) {
-	s.turn(func() { s.res.member.Watch().Attach(i, from) })
+	s.turn(func() {
+		s.res.member.Watch().Attach(i, from)
+		v := s.res.member.AcquireView()
+		defer v.Release()
+		if v.CompactRevision() > from {
+			s.unsure()
+		}
+	})
+}
+
+// unsure notes that the member can't know what the watches have missed that it has by now.
+func (s *watchStream) unsure() {
+	for _, rec := range s.records {
+		rec.Unsure = true
+	}
 }
 
 // Detach implements watch.Port.

@@ -23,6 +23,9 @@ func (m *Machine) compact(r *pb.CompactionRequest) (*pb.CompactionResponse, erro
 	case r.GetRevision() > m.rev:
 		return nil, rpctypes.ErrGRPCFutureRev
 	}
+	if m.beforeCompaction != nil {
+		m.beforeCompaction()
+	}
 	m.compacted = r.GetRevision()
 	m.log.begin = m.log.find(m.compacted)
 	return &pb.CompactionResponse{Header: m.header()}, nil

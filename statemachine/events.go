@@ -27,6 +27,13 @@ func (v *View) Events(from int64) (EventIterator, error) {
 	return EventIterator{view: v, pos: v.log.find(from), end: v.log.end}, nil
 }
 
+// Changes is Events of all that was applied so far, published or not, until the machine is changed again: the iterator is for the machine's
+// own caller, at once.
+func (m *Machine) Changes(from int64) (EventIterator, error) {
+	v := &View{keys: m.reader(), log: m.log}
+	return v.Events(from)
+}
+
 // Next returns the next event; false at the view's head.
 func (it *EventIterator) Next() (Event, bool) {
 	if it.pos >= it.end {

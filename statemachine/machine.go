@@ -56,7 +56,13 @@ type Machine struct {
 	pass compactPass
 
 	decisions []bool // scratch of transactions
+
+	beforeCompaction func()
 }
+
+// BeforeCompaction has f called before each compaction that will be carried out: what it hides can still be read with Changes. The machine
+// must not be changed by f.
+func (m *Machine) BeforeCompaction(f func()) { m.beforeCompaction = f }
 
 // New is the state before the first entry: no key, no member, revision 1.
 func New() *Machine {

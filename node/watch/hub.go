@@ -12,6 +12,7 @@ import (
 type Hub struct {
 	seen   atomic.Int64 // the head of the last view published, once everyone that it concerns has been woken
 	looked int64        // the head of the last view published
+	noted  int64        // the last revision that Look has looked at; of no meaning below looked
 	view   *statemachine.View
 	all    roster // every interest, in the order of attachment
 	keys   map[string]*audience
@@ -26,7 +27,7 @@ type Hub struct {
 type audience struct {
 	span      span
 	interests roster
-	// The revisions of matching events that the running Publish has found; first is 0 while there is none.
+	// The revisions of matching events that no mark tells of yet; first is 0 while there is none.
 	first, last int64
 }
 
@@ -47,20 +48,22 @@ func (h *Hub) Stats() HubStats {
 // their attachment. The member calls it in a turn after v became what AcquireView returns.
 //
 // restored says that the machine was replaced by a snapshot: every interest is marked from the revision after the last published one, and
-// each stream finds out by itself what its watchers missed. The same is done where a compaction has already hidden some of the new events,
-// and at the first publication, so that a turn never walks a whole log. Marks of hidden events cancel watchers that may have missed
-// nothing: a member that publishes before it applies a compaction spares its clients that.
+// each stream finds out by itself what its watchers missed. The same is done at the first publication, so that a turn never walks a whole
+// log, and where a compaction has hidden some of the new events. Marks of hidden events cancel watchers that may have missed nothing: a
+// member that calls Look before it applies a compaction spares its clients that.
 func (h *Hub) Publish(v *statemachine.View, restored bool) {
 	head, from := v.Revision(), h.looked+1
 	if head < from {
 		h.view = v
 		return
 	}
-	events, err := v.Events(from)
-	if restored || from == 1 || err != nil {
+	events, err := v.Events(max(from, h.noted+1))
+	if restored || h.looked == 0 || err != nil {
+		h.forgetNoted()
 		h.markAll(from, head)
 	} else {
-		h.markMatching(events)
+		h.note(events)
+		h.markNoted()
 	}
 	h.looked, h.view = head, v
 	h.wake()
@@ -76,8 +79,22 @@ func (h *Hub) markAll(first, last int64) {
 	}
 }
 
-// markMatching visits each audience once, however many events it is interested in.
-func (h *Hub) markMatching(events statemachine.EventIterator) {
+// Look notes whom the newest events concern before a compaction hides them from Publish; it marks and wakes nobody. changes returns the
+// events from a revision on, up to head. The member calls it in a turn that publishes later, before anything is attached.
+func (h *Hub) Look(changes func(from int64) (statemachine.EventIterator, error), head int64) {
+	if h.looked == 0 {
+		return // the first Publish marks everybody
+	}
+	events, err := changes(max(h.looked, h.noted) + 1)
+	if err != nil {
+		return // so will this Publish
+	}
+	h.note(events)
+	h.noted = head
+}
+
+// note finds the audiences of events.
+func (h *Hub) note(events statemachine.EventIterator) {
 	for e, ok := events.Next(); ok; e, ok = events.Next() {
 		main, key := e.Revision().Main, e.Key()
 		h.found = h.ranges.appendContaining(h.found[:0], key)
@@ -92,16 +109,26 @@ func (h *Hub) markMatching(events statemachine.EventIterator) {
 			a.last = main
 		}
 	}
+}
+
+// markNoted visits each audience that was noted once, however many events concern it.
+func (h *Hub) markNoted() {
 	for _, a := range h.touched {
 		for _, i := range a.interests.list {
 			if i != nil && i.mark(a.first, a.last) {
 				h.woken = append(h.woken, i)
 			}
 		}
-		a.first, a.last = 0, 0
 	}
 	if len(h.touched) > 1 {
 		slices.SortFunc(h.woken, func(a, b *Interest) int { return cmp.Compare(a.slot[ofAll], b.slot[ofAll]) })
+	}
+	h.forgetNoted()
+}
+
+func (h *Hub) forgetNoted() {
+	for _, a := range h.touched {
+		a.first, a.last = 0, 0
 	}
 	clear(h.touched)
 	h.touched = h.touched[:0]
@@ -122,10 +149,13 @@ func (h *Hub) wake() {
 const attachScanMax = 4096
 
 // Attach has i marked for every matching event with a main revision of at least from. If there are such events among those published
-// already, i is marked at once. It panics if i is attached.
+// already, i is marked at once. It panics if i is attached, or between Look and Publish.
 func (h *Hub) Attach(i *Interest, from int64) {
-	if i.audience != nil {
+	switch {
+	case i.audience != nil:
 		panic("watch: an interest was attached twice")
+	case h.noted > h.looked:
+		panic("watch: an interest was attached between Look and Publish")
 	}
 	i.first.Store(0) // a mark of an earlier attachment means nothing now
 	h.all.add(i)

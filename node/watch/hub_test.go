@@ -45,6 +45,46 @@ func TestHub_WakesInTheOrderOfAttachment(t *testing.T) {
 	expectHeard(t, &heard) // nobody has taken their mark
 }
 
+// What a compaction hides within a turn is looked at before: marks tell of no more than what there was.
+func TestHub_LooksBeforeACompactionHides(t *testing.T) {
+	w := newWorld(t)
+	w.local.BeforeCompaction(func() { w.hub.Look(w.local.Changes, w.local.Revision()) })
+	var heard []string
+	interests := map[string]*watch.Interest{}
+	for _, l := range [][3]string{{"late", "d", ""}, {"early", "a", ""}, {"both", "a", "e"}, {"none", "x", "\x00"}} {
+		interests[l[0]] = listener(&heard, l[0], l[1], l[2])
+		w.hub.Attach(interests[l[0]], 2)
+	}
+	w.put("a", "") // 2
+	w.put("b", "")
+	w.compact(3)
+	w.put("c", "")
+	w.put("c", "")
+	w.compact(5)
+	w.put("d", "") // 6
+	w.catchUp()
+	expectHeard(t, &heard, "late", "early", "both")
+	for name, want := range map[string]int64{"early": 2, "both": 2, "late": 6, "none": 0} {
+		expectMark(t, interests[name], want)
+	}
+	// A snapshot takes the machine's place: everybody is marked, and what was noted is forgotten.
+	w.put("a", "")
+	w.put("d", "")
+	w.compact(8)
+	for _, r := range w.log[w.applied:] {
+		applyTo(t, w.local, r)
+	}
+	w.restore()
+	for _, i := range interests {
+		expectMark(t, i, 7)
+	}
+	heard = nil
+	w.put("d", "") // 9
+	w.catchUp()
+	expectHeard(t, &heard, "late", "both")
+	expectMark(t, interests["late"], 9)
+}
+
 func TestInterest_MarkIsTheFirstUnseenRevision(t *testing.T) {
 	w := newWorld(t)
 	var heard []string

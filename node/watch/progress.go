@@ -1,6 +1,10 @@
 package watch
 
-import "math"
+import (
+	"math"
+
+	"github.com/detcd/detcd/statemachine"
+)
 
 // progress is what a stream has yet to say about how far its watchers are. While there is something, every step has the cohorts look as
 // far as the head of its view; what is said is what they have passed, so it never overtakes an event.
@@ -9,6 +13,8 @@ type progress struct {
 	due       int   // watchers whose periodic notification is due
 	target    int64 // the head when it was asked: less is not said
 	told      int64 // the highest revision that any answer has had
+	// blind: some cohort could not look as far as the head in this step, see advance.
+	blind bool
 }
 
 func (p *progress) pending() bool { return p.requested || p.due > 0 }
@@ -59,18 +65,28 @@ func (p *progress) observe(topics []*topic) {
 
 // advanceForProgress has every resting cohort look as far as the head; those that are queued do so when they have done what they are
 // queued for.
-func (s *Stream) advanceForProgress(head int64) {
+func (s *Stream) advanceForProgress(v *statemachine.View) {
+	s.progress.blind = false
 	for _, t := range s.topics {
 		for _, c := range t.live {
 			if c != nil && !c.queued {
-				s.advance(c, head)
+				s.advance(c, v)
 			}
 		}
 	}
 }
 
 // advance has a resting cohort look at what the hub had not seen when this step began: the little that was published but not yet marked.
-func (s *Stream) advance(c *cohort, head int64) { s.extend(c, c.topic.seenTo+1, head) }
+// Where a compaction has hidden some of that, the hub alone can say whether it concerned the cohort, and does so in the turn that is
+// running. The next step has its word.
+func (s *Stream) advance(c *cohort, v *statemachine.View) {
+	head, first := v.Revision(), max(c.next, c.topic.seenTo+1)
+	if first < v.CompactRevision() && first <= head {
+		s.progress.blind = true
+		return
+	}
+	s.extend(c, first, head)
+}
 
 // tellProgress says what has become true by the end of a step. A step that leaves no cohort waiting leaves no progress untold either.
 func (s *Stream) tellProgress(out []Response, head int64) []Response {

@@ -63,6 +63,34 @@ func TestProgress_BeforeAttachment(t *testing.T) {
 	c.expect(t)
 }
 
+// TestProgress_WhileTheTurnGoesOn: a view with a compaction is published, and the hub has not said yet whom its events concern. A watch that
+// they do not concern is not cancelled for that.
+func TestProgress_WhileTheTurnGoesOn(t *testing.T) {
+	w := newWorld(t)
+	c := w.client(watch.Options{})
+	c.create(&pb.WatchCreateRequest{Key: []byte("a"), ProgressNotify: true})
+	c.drain()
+	w.attach()
+	w.put("b", "")
+	w.put("b", "")
+	w.compact(3)
+	w.local.BeforeCompaction(func() { w.hub.Look(w.local.Changes, w.local.Revision()) })
+	for _, r := range w.log {
+		applyTo(t, w.local, r)
+	}
+	w.applied = len(w.log)
+	w.view = w.local.Publish()
+	c.progress()
+	c.notify()
+	for range 3 {
+		if got := c.step(); len(got) > 0 || !c.due {
+			t.Fatalf("%v, and more to do: %v", got, c.due)
+		}
+	}
+	w.hub.Publish(w.view, false)
+	c.expect(t, progressed(0, 3), progressed(-1, 3))
+}
+
 func TestProgress_NotOfTheFuture(t *testing.T) {
 	w := newWorld(t)
 	c := w.client(watch.Options{})

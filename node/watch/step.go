@@ -40,7 +40,7 @@ func (s *Stream) step(out []Response) (_ []Response, more bool) {
 	v := s.port.AcquireView()
 	defer v.Release()
 	if s.progress.pending() {
-		s.advanceForProgress(v.Revision())
+		s.advanceForProgress(v)
 	}
 	for budget := s.options.ChunkBytes; budget > 0; {
 		c := s.pick()
@@ -52,7 +52,7 @@ func (s *Stream) step(out []Response) (_ []Response, more bool) {
 		budget -= cost
 	}
 	out = s.tellProgress(out, v.Revision())
-	return out, s.live.len()+s.behind.len() > 0
+	return out, s.live.len()+s.behind.len() > 0 || s.progress.blind && s.progress.pending()
 }
 
 // takeMarks queues the live cohorts of marked topics, in the order in which they were marked.
@@ -108,9 +108,8 @@ func (s *Stream) pick() *cohort {
 
 // run moves a cohort on by one batch.
 func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response) (_ []Response, cost int) {
-	head := v.Revision()
 	if !c.live {
-		c.until = head
+		c.until = v.Revision()
 	}
 	events, err := c.events(v)
 	if err != nil {
@@ -135,7 +134,7 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 	case !c.live:
 		s.arrive(c)
 	case s.progress.pending():
-		s.advance(c, head)
+		s.advance(c, v)
 	}
 	return out, cost
 }

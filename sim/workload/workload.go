@@ -138,6 +138,12 @@ func (g *Generator) value() []byte {
 	return v
 }
 
+// Put makes a put of a key of some group.
+func (g *Generator) Put() Request {
+	group := g.chance.Intn(g.mix.Groups)
+	return Request{Message: g.put(group), Group: groupName(group)}
+}
+
 func (g *Generator) put(group int) *pb.PutRequest {
 	s := g.chance
 	p := &pb.PutRequest{Key: g.key(group), Value: g.value(), PrevKv: s.Permille(250)}

@@ -28,6 +28,7 @@ type cluster struct {
 	// sequence orders events of the same instant.
 	sequence uint64
 	seats    []*seat
+	lives    uint64 // of all seats
 	// lose says whether a message is lost; nil: none is. It may keep a copy of it.
 	lose func(from, to port.MemberID, payload []byte) bool
 }
@@ -71,6 +72,16 @@ const (
 // newCluster opens n members with the ids 1 to n.
 func newCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	t.Helper()
+	c := newSeats(t, n, change)
+	for _, s := range c.seats {
+		s.open()
+	}
+	return c
+}
+
+// newSeats makes places for n members with the ids 1 to n; none of them is opened.
+func newSeats(t *testing.T, n int, change func(*Config)) *cluster {
+	t.Helper()
 	// Raft draws its election timeouts from there. Tests of this package do not run in parallel.
 	reader := rand.Reader
 	t.Cleanup(func() { rand.Reader = reader })
@@ -86,7 +97,6 @@ func newCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	for _, p := range c.config.Bootstrap {
 		s := &seat{c: c, id: p.ID, disk: crashdisk.New()}
 		c.seats = append(c.seats, s)
-		s.open()
 	}
 	return c
 }
@@ -96,11 +106,13 @@ func (s *seat) open() {
 	s.life++
 	config := s.c.config
 	config.ID = s.id
+	s.c.lives++
+	config.Life = s.c.lives
 	m, err := Open(config, Ports{Clock: s, Network: s, WALDisk: s.disk, SnapshotDisk: s.disk, WALLane: s, SnapshotLane: s, Logger: s, Observer: s})
 	if err != nil {
 		s.c.t.Fatalf("member %d: %v", s.id, err)
 	}
-	s.member = m
+	s.member, s.failed = m, nil
 	m.EndTurn()
 }
 
@@ -109,6 +121,14 @@ func (s *seat) kill() {
 	s.member, s.held, s.paused = nil, nil, false
 	s.life++
 	s.disk = s.disk.Kill()
+}
+
+// wipe ends the member's life and empties its disk. It returns the disk that it had.
+func (s *seat) wipe() *crashdisk.Disk {
+	s.kill()
+	old := s.disk
+	s.disk = crashdisk.New()
+	return old
 }
 
 func (c *cluster) seat(id port.MemberID) *seat { return c.seats[id-1] }

@@ -22,6 +22,9 @@ type Config struct {
 	ClusterID uint64
 	// Bootstrap lists all members of a new cluster, this one included. It is used only when the disk is empty.
 	Bootstrap []Peer
+	// Life tells this run of the member from all others of the same id, those whose data was lost included: a number drawn at random, by whoever
+	// opens the member. It lets a member with an empty disk tell answers to its own questions from those to an earlier run.
+	Life uint64
 
 	// TickInterval is raft's unit of time and the interval of heartbeats (default 100 ms).
 	TickInterval time.Duration
@@ -156,7 +159,7 @@ type Observer interface {
 	RoleChanged(term uint64, leader port.MemberID, role Role)
 	// Installed is told when a snapshot from another member replaced the state.
 	Installed(index, stateHash uint64)
-	// Failed is told once, when the member can't go on: a disk that failed, or ErrRemoved. It does nothing any more from then on.
+	// Failed is told once, when the member can't go on: a disk that failed, ErrRemoved, ErrBootstrapped or ErrDataLost. It does nothing any more from then on.
 	Failed(err error)
 }
 

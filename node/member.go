@@ -64,6 +64,9 @@ type Member struct {
 	peersChanged bool // and the network was not told yet
 	versionAsked bool // this leader has proposed a cluster version
 
+	newborn      *newborn // not nil: it is not decided yet how this member's log begins
+	acquaintance acquaintance
+
 	removedTicks int // until this member ends, which was removed from the cluster; 0: it was not
 
 	stopping     bool
@@ -134,6 +137,23 @@ func (m *Member) recover(r *wal.Recovered) error {
 	if hs := m.entries.hardState; hs != nil && hs.GetCommit() < applied {
 		m.entries.hardState = &raftpb.HardState{Term: new(hs.GetTerm()), Vote: new(hs.GetVote()), Commit: new(applied)}
 	}
+	m.writer.lastIndex, m.writer.lastTerm = m.entries.last(), m.entries.base.term
+	m.writer.note(r.Entries)
+	if err := m.startRaft(); err != nil {
+		return err
+	}
+	if r.Empty {
+		if err := m.bootstrap(); err != nil {
+			return err
+		}
+	}
+	m.term = m.raft.BasicStatus().GetTerm()
+	return nil
+}
+
+// startRaft has raft begin from what the log holds.
+func (m *Member) startRaft() error {
+	applied, _ := m.machine.Applied()
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        uint64(m.config.ID),
 		ElectionTick:              m.config.ElectionTicks,
@@ -156,12 +176,6 @@ func (m *Member) recover(r *wal.Recovered) error {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	m.raft = rn
-	if r.Empty {
-		if err := m.bootstrap(); err != nil {
-			return err
-		}
-	}
-	m.term = m.raft.BasicStatus().GetTerm()
 	return nil
 }
 
@@ -183,10 +197,15 @@ const maxCommittedBytesPerReady = 16 << 20
 // compactPause is how long other work comes first between two steps of a compaction.
 const compactPause = time.Millisecond
 
-// bootstrap makes the configuration changes that found a static cluster the first entries of the log, alike on every member.
+// bootstrap makes the configuration changes that found a static cluster the first entries of the log, alike on every member. Who is not alone
+// asks the others first.
 func (m *Member) bootstrap() error {
 	if len(m.config.Bootstrap) == 0 {
 		return errors.New("node: the disk is empty and no members to start a cluster with are given")
+	}
+	if len(m.config.Bootstrap) > 1 {
+		m.beNewborn()
+		return nil
 	}
 	peers, err := bootstrapPeers(m.config.Bootstrap)
 	if err != nil {
@@ -203,8 +222,26 @@ func (m *Member) Receive(from port.MemberID, payload []byte) {
 	if m.failed != nil || m.writer.closing || len(payload) == 0 {
 		return
 	}
-	var err error
+	if payload[0] != kindNewborn && payload[0] != kindNewbornAnswer {
+		m.acquaintance.note(from)
+	}
+	receive := m.receive
+	if m.newborn != nil {
+		receive = m.receiveNewborn
+	}
+	err := receive(from, payload)
+	if err != nil {
+		m.log(port.Warn, "dropped a message from a peer", "from", from, "kind", MessageKind(payload), "error", err)
+	}
+}
+
+// receive handles a message by its kind.
+func (m *Member) receive(from port.MemberID, payload []byte) (err error) {
 	switch payload[0] {
+	case kindNewborn:
+		err = m.handleNewborn(from, payload)
+	case kindNewbornAnswer:
+		err = m.handleNewbornAnswer(from, payload)
 	case kindRaft:
 		err = m.handleRaft(from, payload[1:])
 	case kindForward:
@@ -220,16 +257,18 @@ func (m *Member) Receive(from port.MemberID, payload []byte) {
 	default:
 		err = fmt.Errorf("unknown kind %d", payload[0])
 	}
-	if err != nil {
-		m.log(port.Warn, "dropped a message from a peer", "from", from, "kind", MessageKind(payload), "error", err)
-	}
+	return err
 }
 
 // EndTurn does the work that the calls of this turn have made necessary: messages leave, the log is written, committed entries are
 // applied, answers are given. The driver calls it once after each batch of calls.
 func (m *Member) EndTurn() {
 	m.wanted = false
-	if m.failed == nil {
+	switch {
+	case m.failed != nil:
+	case m.newborn != nil:
+		m.endNewbornTurn()
+	default:
 		m.clearLeases()
 		m.gatherBound()
 		m.gather()
@@ -265,7 +304,11 @@ func (m *Member) tick() {
 		return
 	}
 	m.ports.Clock.After(m.config.TickInterval, m.tick)
-	m.raft.Tick()
+	if m.newborn != nil {
+		m.tickNewborn()
+	} else {
+		m.raft.Tick()
+	}
 	m.campaignAlone()
 	m.tickProposals()
 	m.tickReads()

@@ -62,7 +62,13 @@ func (l *raftLogger) Warningf(f string, v ...any) { l.pass(port.Warn, fmt.Sprint
 func (l *raftLogger) Error(v ...any)            { l.pass(port.Warn, fmt.Sprint(v...)) }
 func (l *raftLogger) Errorf(f string, v ...any) { l.pass(port.Warn, fmt.Sprintf(f, v...)) }
 
-func (l *raftLogger) Fatal(v ...any)            { panic("raft: " + fmt.Sprint(v...)) }
-func (l *raftLogger) Fatalf(f string, v ...any) { panic("raft: " + fmt.Sprintf(f, v...)) }
-func (l *raftLogger) Panic(v ...any)            { panic("raft: " + fmt.Sprint(v...)) }
-func (l *raftLogger) Panicf(f string, v ...any) { panic("raft: " + fmt.Sprintf(f, v...)) }
+func (l *raftLogger) Fatal(v ...any)            { panic(raftPanic(fmt.Sprint(v...))) }
+func (l *raftLogger) Fatalf(f string, v ...any) { panic(raftPanic(fmt.Sprintf(f, v...))) }
+func (l *raftLogger) Panic(v ...any)            { panic(raftPanic(fmt.Sprint(v...))) }
+func (l *raftLogger) Panicf(f string, v ...any) { panic(raftPanic(fmt.Sprintf(f, v...))) }
+
+// raftPanic is what raft says where it gives up.
+type raftPanic string
+
+// Error says what raft said.
+func (p raftPanic) Error() string { return "raft: " + string(p) }

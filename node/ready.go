@@ -27,7 +27,7 @@ func (m *Member) handleRaft(from port.MemberID, encoded []byte) error {
 		// Snapshots come in chunks, proposals as forwarded batches.
 		return fmt.Errorf("unexpected message type %v", msg.GetType())
 	}
-	return m.raft.Step(msg)
+	return m.stepPeer(from, msg)
 }
 
 // handleReady takes from raft all that it has ready, and does it.

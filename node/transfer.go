@@ -268,7 +268,7 @@ func (m *Member) startIncoming(from port.MemberID, c chunk) error {
 	if applied, _ := m.machine.Applied(); meta.GetIndex() <= applied {
 		// Not needed any more: raft answers with where this member is.
 		m.sendAck(from, chunkAck{stream: c.stream, next: 1, state: chunkComplete})
-		return m.raft.Step(msg)
+		return m.stepPeer(from, msg)
 	}
 	if old := m.transfers.incoming; old != nil {
 		if msg.GetTerm() < old.msg.GetTerm() || from == old.from && c.stream < old.stream || old.whole {
@@ -330,7 +330,7 @@ func (m *Member) takeChunk(in *incoming, c chunk) {
 // offerArrived lets raft decide on a snapshot that is durable here.
 func (m *Member) offerArrived(in *incoming, a *arrived) {
 	m.transfers.arrived = a
-	if err := m.raft.Step(in.msg); err != nil {
+	if err := m.stepPeer(in.from, in.msg); err != nil {
 		m.log(port.Warn, "raft refused a snapshot", "from", in.from, "error", err)
 	}
 	m.sendAck(in.from, chunkAck{stream: in.stream, next: in.next, state: chunkComplete})

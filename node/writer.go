@@ -17,6 +17,8 @@ type writer struct {
 	hardState *raftpb.HardState
 	// durable is the newest one whose write is done.
 	durable *raftpb.HardState
+	// lastIndex and lastTerm are those of the last entry that was put into the queue, or is in the log.
+	lastIndex, lastTerm uint64
 	// unsettled: there was a write since the log was last marked as settled.
 	unsettled bool
 	closing   bool
@@ -36,6 +38,7 @@ type appendRequest struct {
 func (w *writer) add(m *Member, msg *raftpb.Message) {
 	r := appendRequest{responses: msg.GetResponses()}
 	r.batch.Entries = msg.GetEntries()
+	w.note(r.batch.Entries)
 	if msg.Term != nil {
 		r.batch.HardState = &raftpb.HardState{Term: msg.Term, Vote: msg.Vote, Commit: msg.Commit}
 		w.hardState = r.batch.HardState
@@ -46,6 +49,7 @@ func (w *writer) add(m *Member, msg *raftpb.Message) {
 			Term:      msg.GetSnapshot().GetMetadata().GetTerm(),
 			ConfState: encodeConfState(msg.GetSnapshot().GetMetadata().GetConfState()),
 		}
+		w.lastIndex, w.lastTerm = r.batch.Snapshot.Index, r.batch.Snapshot.Term
 		r.install = m.takeArrived(r.batch.Snapshot.Index, r.batch.Snapshot.Term)
 	}
 	if len(r.batch.Entries) == 0 && r.batch.Snapshot == nil && w.idle() {
@@ -55,6 +59,13 @@ func (w *writer) add(m *Member, msg *raftpb.Message) {
 		r.responses = nil
 	}
 	w.queue = append(w.queue, r)
+}
+
+// note takes in which entry is the last of the log once these are in it.
+func (w *writer) note(entries []*raftpb.Entry) {
+	if n := len(entries); n > 0 {
+		w.lastIndex, w.lastTerm = entries[n-1].GetIndex(), entries[n-1].GetTerm()
+	}
 }
 
 // idle says that all that matters of what was given to the writer is durable: entries, snapshots, and the term and vote in which the

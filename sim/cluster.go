@@ -28,6 +28,7 @@ type seat struct {
 	absent    bool   // left out of the recovery
 	stopping  bool
 	boots     *prng.Source
+	runs      *prng.Source // tells runs apart
 }
 
 // resident is a member in one life: it takes the host's events to the member, and what the member tells its observer to the checks.
@@ -49,7 +50,8 @@ func (r *Run) addSeats() {
 	r.setup.Node.ClusterID = cluster
 	r.setup.Node.Bootstrap = peers
 	for i, p := range peers {
-		s := &seat{run: r, peer: p, host: r.world.AddHost(p.ID, r.setup.Drift[i]), name: p.Name, boots: r.world.Stream("boots " + p.Name)}
+		s := &seat{run: r, peer: p, host: r.world.AddHost(p.ID, r.setup.Drift[i]), name: p.Name, boots: r.world.Stream("boots " + p.Name),
+			runs: r.world.Stream("runs " + p.Name)}
 		r.seats = append(r.seats, s)
 	}
 	r.world.Net().SetWeather(r.setup.Fair)
@@ -67,7 +69,7 @@ func (s *seat) boot(mayDie bool) {
 	s.hurts = s.hurtsNow()
 	res := &resident{seat: s}
 	cfg := s.run.setup.Node
-	cfg.ID = s.peer.ID
+	cfg.ID, cfg.Life = s.peer.ID, s.runs.Uint64()
 	setup := &s.run.setup
 	ports := node.Ports{
 		Clock:        s.host.Clock(),

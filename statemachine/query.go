@@ -15,6 +15,16 @@ func (m *Machine) Seen(proposer MemberID, incarnation, sequence uint64) bool {
 	return false
 }
 
+// HasProposed says whether a batch of that proposer was ever applied.
+func (m *Machine) HasProposed(proposer MemberID) bool {
+	for i := range m.sessions {
+		if m.sessions[i].proposer == proposer {
+			return true
+		}
+	}
+	return false
+}
+
 // Members returns the members of the cluster, ordered by id. The slice is not to be changed.
 func (m *Machine) Members() []Member { return m.members }
 

@@ -144,7 +144,11 @@ func serve(cfg server.Config, logger *zap.Logger) int {
 			break
 		}
 		// The member is stopped already: after a failed disk nothing more may be written or promised.
-		logger.Error("the member failed and stops", zap.Error(err))
+		what := "the member failed and stops"
+		if errors.Is(err, node.ErrBootstrapped) {
+			what = "the member does not start: its data is not here"
+		}
+		logger.Error(what, zap.Error(err))
 		_ = s.Close(expired())
 		return exitFailed
 	case sig := <-signals:

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"sync"
@@ -141,7 +142,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 		return err
 	}
 	m, err := node.Open(node.Config{
-		ID: self, ClusterID: cluster, Bootstrap: founding,
+		ID: self, ClusterID: cluster, Bootstrap: founding, Life: rand.Uint64(),
 		TickInterval:    c.HeartbeatInterval,
 		ElectionTicks:   electionTicks(c),
 		DisablePreVote:  !c.PreVote,
@@ -244,8 +245,8 @@ func (s *Server) serve(t door.Traffic) {
 // Ready is closed when clients are served.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Failed delivers an error when the member can't go on: its disk failed, or it was removed from its cluster (node.ErrRemoved). It serves
-// nobody then.
+// Failed delivers an error when the member can't go on: its disk failed, its data is not what it was (node.ErrBootstrapped, node.ErrDataLost), or
+// it was removed from its cluster (node.ErrRemoved). It serves nobody then.
 func (s *Server) Failed() <-chan error { return s.driver.Failed() }
 
 // ClientAddr is the address of the first listener for clients: the real port, where the URL said 0.

@@ -52,6 +52,9 @@ func batchBytes(batches []Batch) (n int64) {
 		for _, e := range b.Entries {
 			n += recordBytes(entryFixedBytes + len(e.Data))
 		}
+		if b.Incarnation != 0 {
+			n += recordBytes(startBytes)
+		}
 		hard = hard || b.HardState != nil
 	}
 	if hard {

@@ -56,6 +56,8 @@ type Batch struct {
 	HardState *raftpb.HardState // nil: unchanged
 	Entries   []*raftpb.Entry   // consecutive; an index that is there already cuts the log there and replaces what followed
 	Snapshot  *SnapshotMark     // nil: none. One beyond the log, or that contradicts it, replaces the whole log
+	// Incarnation, if it is higher than the present one, is the one in which this run goes on.
+	Incarnation uint64
 }
 
 // Recovered is what the WAL held when it was opened.
@@ -134,6 +136,10 @@ func (l *Log) encode(batches []Batch) (marked bool) {
 	last := &l.segments[len(l.segments)-1]
 	for i := range batches {
 		b := &batches[i]
+		if b.Incarnation > l.incarnation {
+			l.incarnation = b.Incarnation
+			l.enc.start(b.Incarnation)
+		}
 		if m := b.Snapshot; m != nil && l.state.newer(m) {
 			reset := l.state.contradicts(m)
 			l.must(l.state.setMark(m, reset))

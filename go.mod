@@ -6,10 +6,11 @@ require (
 	github.com/anishathalye/porcupine v1.3.1 // searches histories for a linearization
 	github.com/bgentry/speakeasy v0.2.0 // detcdctl asks for passwords without an echo
 	github.com/cespare/xxhash/v2 v2.3.0 // state hash: the same on every platform, unlike hash/maphash
+	github.com/coreos/go-systemd/v22 v22.7.0 // --log-outputs=systemd/journal
 	github.com/dustin/go-humanize v1.0.1 // detcdctl writes sizes as etcdctl does
 	github.com/gorilla/websocket v1.5.3 // frames of the gateway's streams for browsers
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // runs the JSON gateway handlers of etcd's api module
-	github.com/mattn/go-isatty v0.0.20 // detcdctl is kinder where a person looks
+	github.com/mattn/go-isatty v0.0.20 // detcd and detcdctl are kinder where a person looks
 	github.com/olekukonko/tablewriter v1.1.4 // detcdctl's tables: etcdctl's library at its version, for the same bytes
 	github.com/prometheus/client_golang v1.25.0 // /metrics
 	github.com/spf13/cobra v1.10.2 // detcdctl's commands
@@ -39,7 +40,6 @@ require (
 	github.com/clipperhouse/displaywidth v0.11.0 // indirect
 	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect
 	github.com/coreos/go-semver v0.3.1 // indirect
-	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
 	github.com/fatih/color v1.19.0 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect

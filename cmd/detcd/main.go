@@ -12,10 +12,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"go.etcd.io/etcd/api/v3/version"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
@@ -56,9 +58,10 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		printVersion(stdout)
 		return exitOK
 	}
-	cfg, logger, err := configure(o, argErr, args, environ)
+	person := isTerminal(stderr)
+	cfg, logger, err := configure(o, argErr, args, environ, person)
 	if err != nil {
-		if fallback, _, lerr := logging.New(logging.Config{}); lerr == nil {
+		if fallback, _, lerr := logging.New(logging.Config{Format: logFormat("", nil, person)}); lerr == nil {
 			fallback.Warn("failed to verify flags", zap.Error(err))
 		}
 		return exitFailed
@@ -69,7 +72,8 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 }
 
 // configure gathers the configuration from wherever it stands. Warnings go to the logger that it describes.
-func configure(o options, argErr error, args, environ []string) (server.Config, *zap.Logger, error) {
+// person says that somebody reads stderr.
+func configure(o options, argErr error, args, environ []string, person bool) (server.Config, *zap.Logger, error) {
 	if argErr != nil {
 		return server.Config{}, nil, argErr
 	}
@@ -102,7 +106,11 @@ func configure(o options, argErr error, args, environ []string) (server.Config, 
 	if err != nil {
 		return server.Config{}, nil, err
 	}
-	logger, _, err := logging.New(logging.Config{Level: o.text("log-level"), Format: o.text("log-format"), Outputs: o.list("log-outputs")})
+	format, outputs := o.text("log-format"), o.list("log-outputs")
+	if o["log-format"].from == fromDefault {
+		format = logFormat(format, outputs, person)
+	}
+	logger, _, err := logging.New(logging.Config{Level: o.text("log-level"), Format: format, Outputs: outputs})
 	if err != nil {
 		return server.Config{}, nil, err
 	}
@@ -119,6 +127,21 @@ func configure(o options, argErr error, args, environ []string) (server.Config, 
 		logger.Info(n, zap.String("data-dir", cfg.DataDir))
 	}
 	return cfg, logger, nil
+}
+
+// logFormat is the format for a person where one reads the log, unless another was asked for.
+func logFormat(format string, outputs []string, person bool) string {
+	onTerminal := !slices.ContainsFunc(outputs, func(o string) bool { return o != "stderr" && o != "default" })
+	if person && onTerminal {
+		return logging.Person
+	}
+	return format
+}
+
+// isTerminal tells whether a person reads what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
 }
 
 // serve runs the server until a signal or a failure ends it, and returns the exit code.

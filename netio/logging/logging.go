@@ -1,5 +1,5 @@
-// Package logging writes log lines with zap: as JSON, with the keys that etcd uses (level, ts, caller, msg), or as text for
-// a person at a console.
+// Package logging writes log lines with zap: as JSON, with the keys that etcd uses (level, ts, caller, msg), as etcd's text
+// for a console, or for a person at a terminal.
 //
 // It leaves to others what is worth a line, and the rotation of files (logrotate with copytruncate does).
 //
@@ -21,9 +21,9 @@ import (
 type Config struct {
 	// Level is the lightest level that is written: debug, info (default), warn, error, panic or fatal.
 	Level string
-	// Format is json (default) or console.
+	// Format is json (default), console or person.
 	Format string
-	// Outputs are stderr, stdout, default (stderr) or paths of files to append to. None: stderr.
+	// Outputs are stderr, stdout, default (stderr) or paths of files to append to, or systemd/journal alone. None: stderr.
 	Outputs []string
 }
 
@@ -39,6 +39,13 @@ func New(c Config) (*zap.Logger, zap.AtomicLevel, error) {
 	if err != nil {
 		return nil, level, err
 	}
+	if slices.Contains(c.Outputs, journalOutput) {
+		core, err := newJournal(c.Outputs, encoder, level)
+		if err != nil {
+			return nil, level, err
+		}
+		return zap.New(core, zap.AddCaller()), level, nil
+	}
 	paths, err := paths(c.Outputs)
 	if err != nil {
 		return nil, level, err
@@ -48,6 +55,9 @@ func New(c Config) (*zap.Logger, zap.AtomicLevel, error) {
 		return nil, level, fmt.Errorf("open the log: %w", err)
 	}
 	core := zapcore.NewCore(encoder, sink, level)
+	if c.Format == Person {
+		core = personCore{core}
+	}
 	return zap.New(core, zap.AddCaller(), zap.ErrorOutput(sink)), level, nil
 }
 
@@ -71,6 +81,8 @@ func newEncoder(format string) (zapcore.Encoder, error) {
 		return zapcore.NewJSONEncoder(keys), nil
 	case "console":
 		return zapcore.NewConsoleEncoder(keys), nil
+	case Person:
+		return newPersonEncoder(), nil
 	}
 	return nil, fmt.Errorf("log format %q: json and console are known", format)
 }
@@ -87,8 +99,6 @@ func paths(outputs []string) ([]string, error) {
 		switch o {
 		case "default":
 			o = "stderr"
-		case "systemd/journal":
-			return nil, fmt.Errorf("log output %q: write to stderr, which systemd sends to its journal", o)
 		case "":
 			return nil, fmt.Errorf("a log output is empty")
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap"
 
 	"github.com/detcd/detcd/node/port"
@@ -83,9 +84,71 @@ func TestNew_Console(t *testing.T) {
 	}
 }
 
+func TestNew_Person(t *testing.T) {
+	all := lines(t, Config{Format: Person}, func(l *zap.Logger, _ zap.AtomicLevel) {
+		if !ForPerson(l) || !ForPerson(l.With(zap.Int("n", 1))) {
+			t.Error("the logger does not know whom it writes for")
+		}
+		l.With(zap.String("never", "seen")).Debug("too much")
+		l.With(zap.Int("n", 1)).Warn("said with it")
+		l.Warn("failed to start", zap.Error(errors.New("the port is in use")), zap.String("data-dir", "a.etcd"), zap.Strings("urls", []string{"x", "y"}))
+		(&raftLogger{NewPort(l)}).pass(port.Info)
+		(&raftLogger{NewPort(l)}).pass(port.Warn)
+	})
+	if len(all) != 3 || !strings.HasSuffix(all[0], " WARN  said with it (n 1)\n") {
+		t.Fatalf("lines %q", all)
+	}
+	want := regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{3} WARN  failed to start: the port is in use \(data-dir a\.etcd, urls x y\)\n$`)
+	if !want.MatchString(all[1]) || !strings.HasSuffix(all[2], " WARN  of raft") {
+		t.Errorf("lines %q", all)
+	}
+}
+
+// raftLogger logs as the one in package node does.
+type raftLogger struct{ log Port }
+
+func (l *raftLogger) pass(level port.Level) { l.log.Log(level, "of raft") }
+
+func TestJournal_GetsLinesWithTheirPriority(t *testing.T) {
+	encoder, err := newEncoder("json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type sent struct {
+		text string
+		p    journal.Priority
+	}
+	var got []sent
+	var aside strings.Builder
+	full := false
+	core := &journalCore{zap.InfoLevel, encoder, func(text string, p journal.Priority, _ map[string]string) error {
+		if full {
+			return errors.New("full")
+		}
+		got = append(got, sent{text, p})
+		return nil
+	}, &aside}
+	l := zap.New(core).With(zap.String("who", "me"))
+	l.Debug("no")
+	l.Info("one")
+	l.Warn("two")
+	l.Error("three")
+	full = true
+	l.Warn("four")
+	if len(got) != 3 || got[0].p != journal.PriInfo || got[1].p != journal.PriWarning || got[2].p != journal.PriErr {
+		t.Fatalf("%v", got)
+	}
+	if !json.Valid([]byte(got[0].text)) || !strings.Contains(got[0].text, `"msg":"one","who":"me"`) {
+		t.Errorf("the line is %s", got[0].text)
+	}
+	if !strings.Contains(aside.String(), "four") {
+		t.Errorf("what the journal did not take is lost: %q", aside.String())
+	}
+}
+
 func TestNew_RefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, c := range []Config{
-		{Level: "loud"}, {Format: "xml"}, {Outputs: []string{"systemd/journal"}}, {Outputs: []string{""}},
+		{Level: "loud"}, {Format: "xml"}, {Outputs: []string{"systemd/journal", "stderr"}}, {Outputs: []string{""}},
 		{Outputs: []string{"/no/such/directory/log"}},
 	} {
 		if _, _, err := New(c); err == nil {

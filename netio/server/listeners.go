@@ -21,6 +21,18 @@ type listener struct {
 	served  bool // the doors have it, and will close it
 }
 
+// url is where clients reach the listener.
+func (l *listener) url() string {
+	u := url.URL{Scheme: "http", Host: l.Addr().String()}
+	if l.secure && !l.plain {
+		u.Scheme = "https"
+	}
+	if l.Addr().Network() == "unix" {
+		u = url.URL{Scheme: "unix", Path: l.Addr().String()}
+	}
+	return u.String()
+}
+
 // openListeners opens a socket for each address in the URLs; http and https URLs with the same address share one. Nobody is served by them
 // yet. Certificates that are made at the first start come later (secureListeners): they need the data directory.
 func openListeners(c *Config) (_ []listener, err error) {

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -218,7 +219,7 @@ func (s *Server) join() {
 	s.log.Info("published local member to cluster", zap.String("local-member-id", id(s.watcher.self)), zap.Strings("client-urls", urls))
 	s.serve(door.All)
 	s.door.Ready()
-	s.log.Info("ready to serve client requests")
+	s.sayReady()
 	close(s.ready)
 }
 
@@ -237,9 +238,28 @@ func (s *Server) serve(t door.Traffic) {
 		if t == door.Metrics {
 			how = "serving metrics"
 		}
-		s.log.Info(how, zap.String("address", l.Addr().String()))
+		level := zap.InfoLevel
+		if logging.ForPerson(s.log) {
+			level = zap.DebugLevel // sayReady says it all in one line
+		}
+		s.log.Log(level, how, zap.String("address", l.Addr().String()))
 		l.served = true
 	}
+}
+
+// sayReady says that clients are served: to programs in etcd's words, to a person where.
+func (s *Server) sayReady() {
+	if !logging.ForPerson(s.log) {
+		s.log.Info("ready to serve client requests")
+		return
+	}
+	var where []string
+	for i := range s.listeners {
+		if l := &s.listeners[i]; l.traffic != door.Metrics {
+			where = append(where, l.url())
+		}
+	}
+	s.log.Info("serving on "+strings.Join(where, ", "), zap.String("data-dir", s.config.DataDir))
 }
 
 // Ready is closed when clients are served.

@@ -183,7 +183,7 @@ func (m *Member) tickAsks() {
 	for _, f := range a.flights {
 		if now.Sub(f.asks[0].start) >= m.config.RequestTimeout {
 			a.count -= len(f.asks)
-			m.refuseAsks(f.asks, m.timeoutError(f.asks[0].start))
+			m.refuseAsks(f.asks, m.askTimeout())
 			continue
 		}
 		keep = append(keep, f)
@@ -196,7 +196,7 @@ func (m *Member) tickAsks() {
 	}
 	if n > 0 {
 		a.count -= n
-		m.refuseAsks(a.waiting[:n:n], m.timeoutError(a.waiting[0].start))
+		m.refuseAsks(a.waiting[:n:n], m.askTimeout())
 		a.waiting = a.waiting[n:]
 	}
 	for _, f := range a.flights {
@@ -208,6 +208,14 @@ func (m *Member) tickAsks() {
 			m.sendAsks(f)
 		}
 	}
+}
+
+// askTimeout is etcd's word for a question about a lease that took too long.
+func (m *Member) askTimeout() error {
+	if m.leader == 0 {
+		return rpctypes.ErrGRPCNoLeader
+	}
+	return rpctypes.ErrGRPCTimeout
 }
 
 func (m *Member) refuseAsks(asks []leaseAsk, err error) {

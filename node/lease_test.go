@@ -91,7 +91,7 @@ func TestLease_ADeposedLeaderAcknowledgesNoRenewal(t *testing.T) {
 	old.turn(func() { old.member.TimeToLive(7, ttl.is(c)) })
 	c.leader()
 	c.until("the request times out", o.come)
-	if o.value != 0 || !errors.Is(o.err, rpctypes.ErrGRPCTimeoutDueToLeaderFail) || ttl.err == nil {
+	if o.value != 0 || !errors.Is(o.err, rpctypes.ErrGRPCNoLeader) || ttl.err == nil {
 		t.Fatalf("TTL %d, error %v; time error %v", o.value, o.err, ttl.err)
 	}
 	if old.member.leases.lessor != nil {

@@ -7,6 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/raft/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
@@ -28,9 +30,13 @@ type Applied struct {
 // ErrStopped is the answer to requests that are under way when a member stops: their outcome is unknown.
 var ErrStopped = rpctypes.ErrGRPCStopped
 
+// ErrNotProposed is the answer to a request that found no leader as long as a member waits for one: it has not left this member, and never will. The words are
+// etcd's in that case. Its clients make such a request again while their own time lasts, which is safe for this one only.
+var ErrNotProposed = status.Error(codes.DeadlineExceeded, "context deadline exceeded")
+
 // CertainlyNotApplied says of an error of Propose, with Applied.Index zero, that the request had no effect and never will.
 func CertainlyNotApplied(err error) bool {
-	return errors.Is(err, rpctypes.ErrGRPCRequestTooManyRequests)
+	return errors.Is(err, rpctypes.ErrGRPCRequestTooManyRequests) || errors.Is(err, ErrNotProposed)
 }
 
 // proposals are this member's own requests on their way to the log.
@@ -71,7 +77,8 @@ type flight struct {
 	batch    *statemachine.Batch
 	members  []proposal // nil once answered
 	bytes    int
-	sent     bool
+	sent     bool // to the present leader
+	left     bool // sent to any leader: it may be in the log one day
 	sentAt   port.Instant
 	backoff  time.Duration
 	resolved bool
@@ -160,6 +167,7 @@ func (m *Member) send(f *flight) {
 		m.ports.Network.Send(leader, port.Normal, append([]byte{kindForward}, f.encoded...))
 		f.sent = true
 	}
+	f.left = true
 	f.sentAt = m.now()
 	if f.backoff == 0 {
 		f.backoff = m.electionTimeout()
@@ -276,7 +284,11 @@ func (m *Member) tickProposals() {
 		switch {
 		case f.resolved:
 		case now.Sub(f.members[0].start) >= m.config.RequestTimeout:
-			m.giveUp(f, m.timeoutError(f.members[0].start))
+			err := ErrNotProposed
+			if f.left {
+				err = m.timeoutError(f.members[0].start)
+			}
+			m.giveUp(f, err)
 		case !f.sent:
 			m.send(f)
 		case m.leader != m.config.ID && now.Sub(f.sentAt) >= f.backoff:
@@ -290,8 +302,7 @@ func (m *Member) tickProposals() {
 		p.requests--
 		p.bytes -= w.size
 		p.failed++
-		err := m.timeoutError(w.start)
-		m.later(func() { w.done(Applied{}, err) })
+		m.later(func() { w.done(Applied{}, ErrNotProposed) })
 		n++
 	}
 	p.waiting = p.waiting[n:]
@@ -309,7 +320,7 @@ func (m *Member) giveUp(f *flight, err error) {
 	})
 }
 
-// timeoutError is etcd's word for a request that began at start and took too long.
+// timeoutError is etcd's word for a request that began at start, was sent to a leader and took too long.
 func (m *Member) timeoutError(start port.Instant) error {
 	if m.leader == 0 || m.leaderLostAt >= start {
 		return rpctypes.ErrGRPCTimeoutDueToLeaderFail

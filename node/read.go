@@ -197,8 +197,8 @@ func (m *Member) tickReads() {
 	expire := func(list []read) []read {
 		n := 0
 		for n < len(list) && now.Sub(list[n].start) >= m.config.RequestTimeout {
-			w, err := list[n], m.timeoutError(list[n].start)
-			m.later(func() { w.done(nil, err) })
+			w := list[n]
+			m.later(func() { w.done(nil, rpctypes.ErrGRPCTimeout) })
 			n++
 		}
 		r.count -= n

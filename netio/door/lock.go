@@ -2,8 +2,10 @@ package door
 
 import (
 	"context"
+	"errors"
 
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"google.golang.org/grpc/status"
 
 	"github.com/detcd/detcd/node/call"
 )
@@ -41,9 +43,17 @@ func await[Req, Resp any](ctx context.Context, d *Door, start starter[Req, Resp]
 		})
 	})
 	if err != nil {
-		return none, proposeError(err)
+		return none, waitError(err)
 	}
 	return answer.resp, answer.err
+}
+
+// waitError says of a wait that the client's own patience ended it. Its clock and this one run beside each other: whichever is first, it is the same word.
+func waitError(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return status.FromContextError(err).Err()
+	}
+	return proposeError(err)
 }
 
 // atOnce is a call that waits for nobody, and so has nothing to cancel.

@@ -3,9 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
@@ -187,4 +189,105 @@ func TestLockService(t *testing.T) {
 			t.Errorf("a lock with a lease that does not exist: %v", err)
 		}
 	})
+}
+
+// TestLockAndElection_Errors: etcd's services go through its own client library, whose errors have lost their code by the time a client sees them. So the
+// code is Unknown where KV and Lease have another.
+func TestLockAndElection_Errors(t *testing.T) {
+	t.Parallel()
+	s := servicesOf(t, startCluster(t, 1).members[0])
+	const noLease = `Unknown "etcdserver: requested lease not found"`
+	const noKey = `Unknown "etcdserver: key is not provided"`
+	large := make([]byte, 1600<<10)
+	held := &v3electionpb.LeaderKey{Name: []byte("e"), Key: []byte("e/1"), Rev: 1, Lease: 4711}
+	runProbes(t, []probe{
+		{name: "lock, unknown lease", want: noLease, ask: func(ctx context.Context) (any, error) {
+			return s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: []byte("l"), Lease: 4711})
+		}},
+		{name: "lock, long name", want: `Unknown "etcdserver: request is too large"`, ask: func(ctx context.Context) (any, error) {
+			return s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: large, Lease: 4711})
+		}},
+		{name: "unlock, no key", want: noKey, ask: func(ctx context.Context) (any, error) {
+			return s.lock.Unlock(ctx, &v3lockpb.UnlockRequest{})
+		}},
+		{name: "campaign, unknown lease", want: noLease, ask: func(ctx context.Context) (any, error) {
+			return s.election.Campaign(ctx, &v3electionpb.CampaignRequest{Name: []byte("e"), Lease: 4711})
+		}},
+		{name: "proclaim, nobody leads", want: `Unknown "election: not leader"`, ask: func(ctx context.Context) (any, error) {
+			return s.election.Proclaim(ctx, &v3electionpb.ProclaimRequest{Leader: held})
+		}},
+		{name: "proclaim, no key", want: noKey, ask: func(ctx context.Context) (any, error) {
+			return s.election.Proclaim(ctx, &v3electionpb.ProclaimRequest{Leader: &v3electionpb.LeaderKey{Lease: 4711}})
+		}},
+		{name: "proclaim, no leader", want: `Unknown "\"leader\" field must be provided"`, ask: func(ctx context.Context) (any, error) {
+			return s.election.Proclaim(ctx, &v3electionpb.ProclaimRequest{})
+		}},
+		{name: "resign, no key", want: noKey, ask: func(ctx context.Context) (any, error) {
+			return s.election.Resign(ctx, &v3electionpb.ResignRequest{Leader: &v3electionpb.LeaderKey{}})
+		}},
+		{name: "leader of none", want: `Unknown "election: no leader"`, ask: func(ctx context.Context) (any, error) {
+			return s.election.Leader(ctx, &v3electionpb.LeaderRequest{Name: []byte("e")})
+		}},
+		{name: "raise the alarm", want: "ok", ask: func(ctx context.Context) (any, error) {
+			_, err := pb.NewMaintenanceClient(s.kv.ActiveConnection()).Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_NOSPACE})
+			return "ok", err
+		}},
+		{name: "lock, no space", want: `Unknown "etcdserver: mvcc: database space exceeded"`, ask: func(ctx context.Context) (any, error) {
+			return s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: []byte("l")})
+		}},
+	})
+}
+
+// TestLock_EndsByTheClientsDeadline: two clocks race for it, the client's and the server's, and both say the same. (The client library hides which one was
+// first, so that many waits are needed to see the server's word now and then.)
+func TestLock_EndsByTheClientsDeadline(t *testing.T) {
+	t.Parallel()
+	s := servicesOf(t, startCluster(t, 1).members[0])
+	ctx, cancel := context.WithTimeout(t.Context(), answerPatience)
+	defer cancel()
+	if _, err := s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: []byte("l")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.election.Campaign(ctx, &v3electionpb.CampaignRequest{Name: []byte("e")}); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := s.kv.Grant(ctx, 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		if i%2 == 0 {
+			_, err = s.lock.Lock(short, &v3lockpb.LockRequest{Name: []byte("l"), Lease: int64(lease.ID)})
+		} else {
+			_, err = s.election.Campaign(short, &v3electionpb.CampaignRequest{Name: []byte("e"), Lease: int64(lease.ID)})
+		}
+		cancel()
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("wait %d ended with %v", i, err)
+		}
+	}
+}
+
+// TestCampaign_AgainWithAnotherValue: the header is of the state before the new value was proclaimed, so that who watches from there sees it.
+func TestCampaign_AgainWithAnotherValue(t *testing.T) {
+	t.Parallel()
+	s := servicesOf(t, startCluster(t, 1).members[0])
+	ctx, cancel := context.WithTimeout(t.Context(), answerPatience)
+	defer cancel()
+	lease, err := s.kv.Grant(ctx, 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var revisions []int64
+	for _, value := range []string{"one", "two", "three"} {
+		r, err := s.election.Campaign(ctx, &v3electionpb.CampaignRequest{Name: []byte("e"), Lease: int64(lease.ID), Value: []byte(value)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		revisions = append(revisions, r.GetHeader().GetRevision(), r.GetLeader().GetRev())
+	}
+	if want := []int64{2, 2, 2, 2, 3, 2}; !slices.Equal(revisions, want) {
+		t.Errorf("header and leader revisions %v, want %v", revisions, want)
+	}
 }

@@ -18,16 +18,19 @@ var (
 )
 
 // Campaign waits until it is elected (Election.Campaign). It queues up as Lock does, and is answered, refused and cancelled as that
-// is; a lease that campaigns already keeps its place and gets the request's value. The header is that of the entry into the queue, as
-// etcd's. Where the key is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
+// is; a lease that campaigns already keeps its place and gets the request's value. The header is that of the entry into the queue, and where that gave
+// a place its new value, of the state before, as etcd's. Where the key is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
 func Campaign(m Member, l Limits, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
 	c := &contender{
 		member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), expired: errNotLeader,
 	}
 	c.settle = func(_ *pb.ResponseHeader, err error) {
 		if err != nil {
-			done(nil, err)
+			done(nil, throughLibrary(err))
 			return
+		}
+		if c.again {
+			c.header.Revision--
 		}
 		leader := &v3electionpb.LeaderKey{Name: r.GetName(), Key: c.key, Rev: c.create, Lease: c.lease}
 		done(&v3electionpb.CampaignResponse{Header: c.header, Leader: leader}, nil)
@@ -48,7 +51,7 @@ func Proclaim(m Member, l Limits, r *v3electionpb.ProclaimRequest, done func(*v3
 		ifLeader(m, l, leader, op, func(resp *pb.TxnResponse, err error) {
 			switch {
 			case err != nil:
-				done(nil, err)
+				done(nil, throughLibrary(err))
 			case !resp.GetSucceeded():
 				done(nil, errNotLeader)
 			default:
@@ -62,7 +65,7 @@ func Proclaim(m Member, l Limits, r *v3electionpb.ProclaimRequest, done func(*v3
 	}
 	proposeWithin(m, l, sessionLease(l), func(a node.Applied, err error) {
 		if err != nil {
-			done(nil, err)
+			done(nil, throughLibrary(err))
 			return
 		}
 		put(a.Response.(*pb.LeaseGrantResponse).GetID())
@@ -77,7 +80,7 @@ func Resign(m Member, l Limits, r *v3electionpb.ResignRequest, done func(*v3elec
 	}
 	ifLeader(m, l, r.GetLeader(), deleteOp(r.GetLeader().GetKey()), func(resp *pb.TxnResponse, err error) {
 		if err != nil {
-			done(nil, err)
+			done(nil, throughLibrary(err))
 			return
 		}
 		done(&v3electionpb.ResignResponse{Header: resp.GetHeader()}, nil)
@@ -92,12 +95,12 @@ func ifLeader(m Member, l Limits, leader *v3electionpb.LeaderKey, op *pb.Request
 		err = rpctypes.ErrGRPCNotSupportedForLearner
 	}
 	if err != nil {
-		done(nil, err)
+		done(nil, throughLibrary(err))
 		return
 	}
 	proposeWithin(m, l, step.Request, func(a node.Applied, err error) {
 		if err != nil {
-			done(nil, err)
+			done(nil, throughLibrary(err))
 			return
 		}
 		resp, err := Txn.Finish(r, Outcome{Applied: a, Status: m.Status(), Limits: l})
@@ -110,7 +113,7 @@ func Leader(m Member, l Limits, r *v3electionpb.LeaderRequest, done func(*v3elec
 	Do(m, Range, l, firstUnder(queuePrefix(r.GetName())), func(a RangeAnswer, _ Outcome, err error) {
 		switch {
 		case err != nil:
-			done(nil, err)
+			done(nil, throughLibrary(err))
 		case a.Result.Len() == 0:
 			done(nil, errNoLeader)
 		default:

@@ -85,7 +85,7 @@ func TestElection_FromCampaignToResignation(t *testing.T) {
 	want("who leads", whoLeads(c), "n/1=a")
 	again, leader := campaign(c.members[1], 1, "c")
 	c.settle()
-	want("another campaign of the leader", *again, "at 4")
+	want("another campaign of the leader, of before its new value", *again, "at 3")
 	if leader.Rev != 2 {
 		t.Errorf("its key was created at %d", leader.Rev)
 	}

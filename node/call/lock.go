@@ -15,7 +15,7 @@ var errSessionExpired = status.Error(codes.Unknown, "mutex: session is expired")
 // waits for it, keeps its place in the queue. A request without a lease gets one of 60 s, which nobody keeps alive, as in etcd.
 //
 // Lock begins in a turn and goes on in turns; done is called once, in one of them, in this very one if the request is refused at once.
-// Errors are those of a Txn and of a lease's grant (ErrGRPCLeaseNotFound for one that is gone), and etcd's "mutex: session is expired"
+// Errors are those of a Txn and of a lease's grant, throughLibrary (ErrGRPCLeaseNotFound's text for one that is gone), and etcd's "mutex: session is expired"
 // where the lease ends, or the key is deleted, while it waits; etcd says so only once it would have been its turn.
 // cancel, to be called in a turn, gives the place in the queue back and then calls done with ErrGRPCCanceled; where done was called it
 // does nothing.
@@ -23,7 +23,7 @@ func Lock(m Member, l Limits, r *v3lockpb.LockRequest, done func(*v3lockpb.LockR
 	c := &contender{member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), expired: errSessionExpired}
 	c.settle = func(h *pb.ResponseHeader, err error) {
 		if err != nil {
-			done(nil, err)
+			done(nil, throughLibrary(err))
 			return
 		}
 		done(&v3lockpb.LockResponse{Header: h, Key: c.key}, nil)
@@ -35,7 +35,7 @@ func Lock(m Member, l Limits, r *v3lockpb.LockRequest, done func(*v3lockpb.LockR
 func Unlock(m Member, l Limits, r *v3lockpb.UnlockRequest, done func(*v3lockpb.UnlockResponse, error)) {
 	Do(m, DeleteRange, l, &pb.DeleteRangeRequest{Key: r.GetKey()}, func(resp *pb.DeleteRangeResponse, _ Outcome, err error) {
 		if err != nil {
-			done(nil, err)
+			done(nil, throughLibrary(err))
 			return
 		}
 		done(&v3lockpb.UnlockResponse{Header: resp.GetHeader()}, nil)

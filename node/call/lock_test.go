@@ -110,9 +110,7 @@ func TestLock_OfAnEndedLeaseIsRefused(t *testing.T) {
 	c := newCluster(t, 1)
 	l := lock(c.members[0], "n", 5)
 	c.settle()
-	if l.err != rpctypes.ErrGRPCLeaseNotFound {
-		t.Errorf("%v", l.err)
-	}
+	wantUnknown(t, l.err, rpctypes.ErrGRPCLeaseNotFound)
 	if len(c.log) != 1 {
 		t.Errorf("%d entries in the log, want the refused one alone", len(c.log))
 	}
@@ -121,9 +119,7 @@ func TestLock_OfAnEndedLeaseIsRefused(t *testing.T) {
 func TestLock_RequestsThatAreRefusedAtOnce(t *testing.T) {
 	c := newCluster(t, 1)
 	l := lock(c.members[0], string(make([]byte, 2<<20)), 5)
-	if l.err != rpctypes.ErrGRPCRequestTooLarge {
-		t.Errorf("a large name: %v", l.err)
-	}
+	wantUnknown(t, l.err, rpctypes.ErrGRPCRequestTooLarge)
 	c.members[0].learner = true
 	if l = lock(c.members[0], "n", 5); l.err != rpctypes.ErrGRPCNotSupportedForLearner {
 		t.Errorf("at a learner: %v", l.err)
@@ -450,9 +446,7 @@ func TestLock_OverTheQuotaRaisesTheAlarm(t *testing.T) {
 	var err error
 	call.Lock(c.members[0], limits, &v3lockpb.LockRequest{Name: []byte("n"), Lease: 1}, func(_ *v3lockpb.LockResponse, e error) { err = e })
 	c.settle()
-	if err != rpctypes.ErrGRPCNoSpace {
-		t.Errorf("%v", err)
-	}
+	wantUnknown(t, err, rpctypes.ErrGRPCNoSpace)
 	if a := c.log[len(c.log)-1].GetAlarm(); a.GetAction() != pb.AlarmRequest_ACTIVATE || a.GetAlarm() != pb.AlarmType_NOSPACE || a.GetMemberID() != 1 {
 		t.Errorf("the last entry is %v", c.log[len(c.log)-1])
 	}
@@ -463,7 +457,13 @@ func TestUnlock_NeedsAKey(t *testing.T) {
 	c := newCluster(t, 1)
 	var err error
 	call.Unlock(c.members[0], call.DefaultLimits(), &v3lockpb.UnlockRequest{}, func(_ *v3lockpb.UnlockResponse, e error) { err = e })
-	if err != rpctypes.ErrGRPCEmptyKey {
-		t.Errorf("%v", err)
+	wantUnknown(t, err, rpctypes.ErrGRPCEmptyKey)
+}
+
+// wantUnknown checks for an error's text under the code Unknown.
+func wantUnknown(t *testing.T, err, want error) {
+	t.Helper()
+	if s := status.Convert(err); s.Code() != codes.Unknown || s.Message() != rpctypes.ErrorDesc(want) {
+		t.Errorf("%v, want the text of %v with code Unknown", err, want)
 	}
 }

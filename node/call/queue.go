@@ -44,6 +44,7 @@ type contender struct {
 	borrowed    bool   // the place was the first one already as this call entered: another may have been told so
 
 	header      *pb.ResponseHeader // of the entry
+	again       bool               // the lease had its place already, so that the entry gave its key a new value
 	own, before *watch.Interest    // in the key, and in the one before it in the queue
 	beforeKey   string
 
@@ -109,7 +110,7 @@ func (c *contender) propose(request func() *pb.InternalRaftRequest, next func(no
 
 // timedOut says that an error is the end of a member's patience, not a refusal.
 func timedOut(err error) bool {
-	return errors.Is(err, rpctypes.ErrGRPCTimeout) || errors.Is(err, rpctypes.ErrGRPCTimeoutDueToLeaderFail) ||
+	return errors.Is(err, node.ErrNotProposed) || errors.Is(err, rpctypes.ErrGRPCTimeout) || errors.Is(err, rpctypes.ErrGRPCTimeoutDueToLeaderFail) ||
 		errors.Is(err, rpctypes.ErrGRPCTimeoutDueToConnectionLost)
 }
 
@@ -147,11 +148,11 @@ func (c *contender) enter() {
 		complete(c.header, c.member.Status())
 		ops := resp.GetResponses()
 		c.create, c.mod = c.header.GetRevision(), c.header.GetRevision()
-		if !resp.GetSucceeded() {
+		if c.again = !resp.GetSucceeded(); c.again {
 			c.create = ops[0].GetResponseRange().GetKvs()[0].GetCreateRevision()
 		}
 		holds := ops[len(ops)-1].GetResponseRange().GetKvs()[0].GetCreateRevision() == c.create
-		c.borrowed = holds && !resp.GetSucceeded()
+		c.borrowed = holds && c.again
 		switch {
 		case c.canceled:
 			c.fail(rpctypes.ErrGRPCCanceled)

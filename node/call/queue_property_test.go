@@ -133,7 +133,7 @@ func (r *rivals) checkError(t *rapid.T, c *contending) {
 	switch {
 	case c.err == rpctypes.ErrGRPCCanceled:
 		r.canceled[fmt.Sprintf("n/%x", c.lease)] = c
-	case c.err == rpctypes.ErrGRPCLeaseNotFound, text == "mutex: session is expired", text == "election: not leader":
+	case text == rpctypes.ErrorDesc(rpctypes.ErrGRPCLeaseNotFound), text == "mutex: session is expired", text == "election: not leader":
 		if !r.ended[c.lease] {
 			t.Fatalf("%q, but lease %d has not ended", text, c.lease)
 		}

@@ -208,10 +208,10 @@ func TestOpen_RefusesAHeaderThatContradicts(t *testing.T) {
 	d := crashdisk.New()
 	l, _ := mustOpen(t, d, Options{SegmentBytes: 4096})
 	must(t, l.Write(Batch{Entries: entries(1, 3, 1, "a"), HardState: hard(1, 1, 2)}))
-	agreed := header{id: l.id, seq: 2, incarnation: 1, state: l.state}
+	agreed := header{id: l.id, seq: 2, incarnation: 1, state: l.state, size: 4096}
 	open := func(h header) error {
 		e := d.Clone()
-		f, _, _, err := create(e, &h, 4096, l.synced, l.batch)
+		f, _, _, err := create(e, &h, l.synced, l.batch)
 		must(t, err)
 		must(t, f.Close())
 		e.Ops = 0

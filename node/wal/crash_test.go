@@ -136,7 +136,7 @@ func TestFailure_LaterCallsReturnIt(t *testing.T) {
 func TestOpen_MakesDurableWhatItReturns(t *testing.T) {
 	for seed := range uint64(300) {
 		d := crashdisk.New()
-		l, _ := mustOpen(t, d, Options{SegmentBytes: 4096})
+		l, _ := mustOpen(t, d, Options{SegmentBytes: 64 << 10})
 		must(t, l.Write(Batch{Entries: entries(1, 2, 1, "a")}))
 		d.CrashAt = d.Ops + 2 // the sync: all written, nothing durable
 		if err := l.Write(Batch{Entries: entries(3, 4, 1, fmt.Sprint(make([]byte, 300)))}); !errors.Is(err, crashdisk.ErrCrashed) {

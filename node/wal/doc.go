@@ -23,8 +23,9 @@
 //
 //	kind        sub            payload
 //	1 header                   "detcdWAL", version u32, flags u32 (1: hard state, 2: snapshot), then u64s: cluster, member, seq, incarnation,
-//	                           term, vote, commit, last index, last term, snapshot index, snapshot term, 0, 0; then the conf state:
-//	                           what all segments before amount to. Its batch and chain are those of the last complete batch before it.
+//	                           term, vote, commit, last index, last term, snapshot index, snapshot term, size of the file, size of the batch
+//	                           after it where that is large (both 0 in detcd 0.1.0, which did not say); then the conf state: what all
+//	                           segments before amount to. Its batch and chain are those of the last complete batch before it.
 //	2 entry     entry type     index u64, term u64, data
 //	3 snapshot  1: log void    index u64, term u64, conf state
 //	4 hardstate                term u64, vote u64, commit u64
@@ -37,8 +38,30 @@
 // batch n has returned. So where reading stops, before the end of the last segment, at a record that is not intact:
 //   - if an intact record of a batch later than the damaged one follows, or a further segment whose header continues from a later
 //     record, then the damaged bytes had been synced: they are corrupt, and Open refuses;
+//   - if a file is shorter than its header says, it was cut: corrupt;
+//   - if more bytes behind the end are not zero than one write can leave there, they are corrupt. A write is one batch; one that takes more
+//     than a fourth of its segment begins a segment, and the header, durable before it, says its size;
+//   - if the log does not lead up to what the reach says, which was written after the sync, it is corrupt;
 //   - else the last batch is torn: its sync had not returned, nobody was told of it. It is cut: zeroed, synced.
 //
 // A settled record carries the number of the batch after it, as that batch's first record. It is not synced by itself: it proves
 // that the batch before was, and needs no proof of its own.
+//
+// # The reach
+//
+// What a log says of its own end is lost together with the end. So a second, small file says how far the log reaches (see Reach), on the disk
+// of the snapshots, which may be another one: a log that is missing as a whole is noticed, too. It is written after each write of the log,
+// once its sync has returned, so that it never claims what is not durable. It is synced when the member comes to rest, when a segment is begun
+// or a snapshot marked, and else about once a second. After the end of a process it is exact; after a loss of power it may be behind by what
+// came since its own sync.
+//
+// The settled record says the same from within, for a log that is looked at without the other disk: one that was moved, or copied.
+//
+// # What is not noticed
+//
+// Power is lost while the log is written to, and the disk also damages or loses synced bytes of what was written within the second before: the
+// reach may then be older than that, and the damage looks like a torn write. To notice it, the reach would have to be synced with each
+// write, which doubles what a write costs, on a disk that is in order as well. Members of a cluster have the entries from each other; a single
+// member loses what the disk lost. Nor is noticed what an attacker writes who computes checksums, or that both disks were replaced by older
+// copies of one time, which fit each other.
 package wal

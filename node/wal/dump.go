@@ -29,7 +29,8 @@ type Summary struct {
 	Snapshot            SnapshotMark // zero: none
 	FirstIndex, Entries uint64       // those after the snapshot
 	LastIndex, LastTerm uint64
-	TornBytes           int64 // that Open would cut
+	Batch               uint64 // number of the last whole batch
+	TornBytes           int64  // that Open would cut
 }
 
 // Dump calls visit for every intact record in order, those of a batch that is torn included, and stops at the first error,
@@ -60,7 +61,7 @@ func inspect(d port.Disk, visit func(Record) error) (*Summary, error) {
 		return nil, fmt.Errorf("wal: close: %w", err)
 	}
 	s := &Summary{Identity: p.header.id, Incarnation: p.incarnation, Term: p.state.term, Vote: p.state.vote, Commit: p.state.commit,
-		Snapshot: p.state.mark, Entries: uint64(len(p.entries)), LastIndex: p.state.last, LastTerm: p.state.lastTerm, TornBytes: p.dirty - p.end}
+		Snapshot: p.state.mark, Entries: uint64(len(p.entries)), LastIndex: p.state.last, LastTerm: p.state.lastTerm, Batch: p.batch, TornBytes: p.dirty - p.end}
 	for i := range segments {
 		s.Segments = append(s.Segments, segments[i].name())
 	}

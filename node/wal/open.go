@@ -8,22 +8,60 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// Open opens the WAL on the disk, or makes one if it holds none, and returns what it held. What it returns is durable, and so is
-// the new incarnation. It fails with a CorruptError, ErrIdentity or ErrFormat before it has changed anything, or with an I/O error.
-func Open(d port.Disk, id Identity, o Options) (*Log, *Recovered, error) {
+// Found is a WAL that was read; nothing on its disk was changed.
+type Found struct {
+	disk    port.Disk
+	id      Identity
+	options Options
+	replay  *replay
+	temps   []string
+}
+
+// Read reads the WAL on the disk. It fails with a CorruptError, ErrIdentity or ErrFormat, or with an I/O error. Begin or Close must follow.
+func Read(d port.Disk, id Identity, o Options) (*Found, error) {
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = DefaultSegmentBytes
 	}
+	if o.Reach != nil && o.Reach.Identity != id {
+		return nil, fmt.Errorf("%w: %s is of cluster %x member %x, not cluster %x member %x", ErrIdentity, ReachName,
+			o.Reach.Identity.Cluster, o.Reach.Identity.Member, id.Cluster, id.Member)
+	}
 	segments, temps, err := list(d)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	p := &replay{disk: d, id: &id, segments: segments}
+	p := &replay{disk: d, id: &id, segments: segments, reach: o.Reach}
 	if err := p.run(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	l := &Log{disk: d, id: id, segmentBytes: o.SegmentBytes, segments: p.segments, state: p.state, incarnation: p.incarnation,
-		file: p.file, offset: p.end, chain: p.chain, batch: p.batch, synced: p.synced}
+	return &Found{disk: d, id: id, options: o, replay: p, temps: temps}, nil
+}
+
+// Recovered returns what the WAL holds, in the incarnation that Begin would begin.
+func (f *Found) Recovered() *Recovered {
+	p := f.replay
+	incarnation := p.incarnation + 1
+	return p.recovered(incarnation, p.dirty-p.end)
+}
+
+// Close gives up a WAL that was not begun.
+func (f *Found) Close() error {
+	if f.replay.file == nil {
+		return nil
+	}
+	if err := f.replay.file.Close(); err != nil {
+		return fmt.Errorf("wal: close: %w", err)
+	}
+	return nil
+}
+
+// Begin makes the WAL one to write to, the very first segment included where there is none. What Recovered returned is durable when it
+// returns, and so is the new incarnation. Found is of no more use then.
+func (f *Found) Begin() (*Log, error) {
+	p := f.replay
+	l := &Log{disk: f.disk, id: f.id, leastSegmentBytes: roundUp(f.options.SegmentBytes / leastShare), segments: p.segments, state: p.state,
+		incarnation: p.incarnation, file: p.file, offset: p.end, syncedEnd: p.end, chain: p.chain, batch: p.batch, synced: p.synced}
+	l.segmentBytes.Store(f.options.SegmentBytes)
 	for _, s := range l.segments {
 		l.size = s.size // of the last
 		l.total.Add(s.size)
@@ -31,7 +69,7 @@ func Open(d port.Disk, id Identity, o Options) (*Log, *Recovered, error) {
 	l.files.Store(int64(len(l.segments)))
 	l.sinceMark.Store(p.sinceMark)
 
-	cut, err := l.repair(p, temps)
+	err := l.repair(p, f.temps)
 	if err == nil {
 		err = l.begin()
 	}
@@ -39,35 +77,48 @@ func Open(d port.Disk, id Identity, o Options) (*Log, *Recovered, error) {
 		if l.file != nil {
 			_ = l.file.Close() // the first error is the one that matters
 		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// Open is Read and Begin: it opens the WAL on the disk, or makes one if it holds none, and returns what it held.
+func Open(d port.Disk, id Identity, o Options) (*Log, *Recovered, error) {
+	f, err := Read(d, id, o)
+	if err != nil {
 		return nil, nil, err
 	}
-	return l, p.recovered(l.incarnation, cut), nil
+	l, err := f.Begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, f.Recovered(), nil
 }
 
 // repair cuts a torn tail and makes sure that what was read is durable: after a kill it may have been in memory only.
-func (l *Log) repair(p *replay, temps []string) (cut int64, err error) {
+func (l *Log) repair(p *replay, temps []string) error {
 	for _, name := range temps {
 		if err := l.disk.Remove(name); err != nil {
-			return 0, fmt.Errorf("wal: remove %s: %w", name, err)
+			return fmt.Errorf("wal: remove %s: %w", name, err)
 		}
 	}
 	if len(l.segments) == 0 {
-		return 0, nil
+		return nil
 	}
 	zeroes := make([]byte, min(scanBytes, p.dirty-p.end))
 	for at := p.end; at < p.dirty; at += int64(len(zeroes)) {
 		if _, err := l.file.WriteAt(zeroes[:min(int64(len(zeroes)), p.dirty-at)], at); err != nil {
-			return 0, fmt.Errorf("wal: cut the torn tail of %s: %w", segmentName(l.seq()), err)
+			return fmt.Errorf("wal: cut the torn tail of %s: %w", segmentName(l.seq()), err)
 		}
 	}
 	// Before anything new is written: new records among remnants of the tail would look like corruption.
 	if err := l.file.Sync(); err != nil {
-		return 0, fmt.Errorf("wal: sync %s: %w", segmentName(l.seq()), err)
+		return fmt.Errorf("wal: sync %s: %w", segmentName(l.seq()), err)
 	}
 	if err := l.disk.SyncDir(); err != nil {
-		return 0, fmt.Errorf("wal: sync directory: %w", err)
+		return fmt.Errorf("wal: sync directory: %w", err)
 	}
-	return p.dirty - p.end, nil
+	return nil
 }
 
 // begin makes the next incarnation durable, in a new segment if there is none yet or no room in the last.
@@ -93,5 +144,6 @@ func (p *replay) recovered(incarnation uint64, cut int64) *Recovered {
 		r.Snapshot = &SnapshotMark{Index: s.mark.Index, Term: s.mark.Term, ConfState: append([]byte(nil), s.mark.ConfState...)}
 	}
 	r.Empty = r.HardState == nil && r.Snapshot == nil && s.last == 0
+	r.None = len(p.segments) == 0
 	return r
 }

@@ -154,6 +154,8 @@ func (e *encoder) start(incarnation uint64) {
 	e.buf = order.AppendUint64(e.buf, incarnation)
 }
 
+func crcOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // salt is the scratch space of checksum, kept so that none is allocated.
 type salt [16]byte
 

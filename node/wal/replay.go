@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"math"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -13,16 +14,20 @@ type replay struct {
 	disk  port.Disk
 	id    *Identity            // nil: any
 	visit func(r Record) error // nil: none
+	reach *Reach               // nil: nothing is known of the log but itself
 
 	segments    []segment
 	header      header // of the last segment
 	state       state
 	entries     []*raftpb.Entry // Invariant: consecutive, the last one is state.last
 	incarnation uint64
+	firstBatch  uint64 // number of the last batch before the first segment
 	batch       uint64 // number of the last complete batch
 	synced      uint32 // CRC of its last record
 	sinceMark   int64
 	pending     []record // records of the batch after it
+	reached     bool     // the place that reach names was passed
+	body        int64    // where the segment's header ends
 	slab        []slot
 
 	// Of the last segment, once all is read:
@@ -80,6 +85,9 @@ func (p *replay) run() (err error) {
 			if err = p.last(r, stopped); err == nil {
 				err = p.whole()
 			}
+			if err == nil {
+				err = p.far(r, stopped)
+			}
 		}
 		if err != nil || r.file != p.file {
 			p.file = nil
@@ -131,7 +139,7 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 			h.id.Cluster, h.id.Member, p.id.Cluster, p.id.Member)
 	}
 	if i == 0 {
-		p.state, p.incarnation, p.batch = h.state, h.incarnation, rec.batch
+		p.state, p.incarnation, p.batch, p.firstBatch = h.state, h.incarnation, rec.batch, rec.batch
 	} else {
 		if rec.chain != p.synced || rec.batch != p.batch {
 			// The header vouches for batches that are not there: the segment before ends too early.
@@ -143,10 +151,30 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 		}
 		p.incarnation = h.incarnation
 	}
+	if r.size < h.size {
+		return 0, &CorruptError{File: r.name, Offset: r.size, Reason: fmt.Sprintf("the file ends here, though it was made with %d bytes", h.size)}
+	}
 	p.header, p.synced, p.pending = h, rec.crc, p.pending[:0]
 	next = recordBytes(len(rec.payload))
 	p.sinceMark += next
+	p.body = next
+	if err := p.pass(r, 0); err != nil {
+		return 0, err
+	}
 	return next, p.tell(r, &rec)
+}
+
+// pass compares what was just read, a header or a complete batch that begins at off, with the reach, if it is the place that this names.
+func (p *replay) pass(r *reader, off int64) error {
+	k := p.reach
+	if k == nil || r.seq != k.Seq || p.batch != k.Batch {
+		return nil
+	}
+	if p.synced != k.CRC {
+		return &CorruptError{File: r.name, Offset: off, Reason: fmt.Sprintf("batch %d is not the one that this member wrote: the log is another's, or of another time", k.Batch)}
+	}
+	p.reached = true
+	return nil
 }
 
 // records replays a segment from off up to where no intact record of it stands.
@@ -175,8 +203,12 @@ func (p *replay) records(r *reader, s *segment, off int64) (stopped int64, err e
 				return 0, &CorruptError{File: r.name, Offset: p.pending[i].offset, Reason: broken}
 			}
 		}
+		began := p.pending[0].offset
 		clear(p.pending)
 		p.pending, p.batch, p.synced = p.pending[:0], rec.batch, chain
+		if err := p.pass(r, began); err != nil {
+			return 0, err
+		}
 	}
 }
 
@@ -257,8 +289,42 @@ func (p *replay) last(r *reader, stopped int64) error {
 	if later {
 		return &CorruptError{File: r.name, Offset: stopped, Reason: fmt.Sprintf("no intact record of batch %d, though a later batch follows", p.batch+1)}
 	}
+	if most := p.tornMost(end); dirty-end > most {
+		return &CorruptError{File: r.name, Offset: stopped, Reason: fmt.Sprintf("no intact record, and %d bytes that are not zero, more than one write can leave (%d)",
+			dirty-end, most)}
+	}
 	p.end, p.chain, p.dirty = end, chain, dirty
 	return nil
+}
+
+// tornMost bounds what one write that was not finished can have left in the last segment from end on: one batch, and the Settle mark before it.
+func (p *replay) tornMost(end int64) int64 {
+	h := &p.header
+	if h.size == 0 {
+		return math.MaxInt64 // a segment of detcd 0.1.0
+	}
+	most := h.size / largeShare
+	if end == p.body {
+		most = max(most, h.first)
+	}
+	return most + frameBytes
+}
+
+// far checks that the log leads as far as the reach says. Reading stopped in the last segment, at stopped.
+func (p *replay) far(r *reader, stopped int64) error {
+	k := p.reach
+	if k == nil || p.reached || k.Seq == 0 || len(p.segments) == 0 {
+		return nil
+	}
+	if p.segments[0].seq > k.Seq && p.firstBatch >= k.Batch {
+		return nil // what the reach names has been released since
+	}
+	if r.seq < k.Seq {
+		return &CorruptError{File: segmentName(k.Seq), Offset: 0, Reason: fmt.Sprintf("segment is missing: this member's log went on to batch %d at offset %d of it (entry %d), but ends with batch %d in %s",
+			k.Batch, k.Offset, k.Last, p.batch, r.name)}
+	}
+	return &CorruptError{File: r.name, Offset: stopped, Reason: fmt.Sprintf("the log ends here, with batch %d (entry %d), but this member wrote and synced it up to batch %d at offset %d of %s (entry %d): it was cut short or damaged, or is an old copy",
+		p.batch, p.state.last, k.Batch, k.Offset, segmentName(k.Seq), k.Last)}
 }
 
 // whole checks that what was read is a log without a hole behind its snapshot.

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -59,6 +60,9 @@ type header struct {
 	seq         uint64
 	incarnation uint64
 	state       state
+	// size is the file's size in bytes, and first the size of the batch after the header where that is large (see largeShare). Both are 0 in
+	// segments of detcd 0.1.0, which did not say.
+	size, first int64
 }
 
 func (h *header) append(b []byte) []byte {
@@ -74,7 +78,7 @@ func (h *header) append(b []byte) []byte {
 	b = order.AppendUint32(b, flags)
 	s := &h.state
 	for _, v := range [...]uint64{h.id.Cluster, h.id.Member, h.seq, h.incarnation, s.term, s.vote, s.commit,
-		s.last, s.lastTerm, s.mark.Index, s.mark.Term, 0, 0} {
+		s.last, s.lastTerm, s.mark.Index, s.mark.Term, uint64(h.size), uint64(h.first)} {
 		b = order.AppendUint64(b, v)
 	}
 	return append(b, s.mark.ConfState...)
@@ -92,11 +96,12 @@ func parseHeader(p []byte) (h header, reason string, err error) {
 		return h, "short segment header", nil
 	}
 	flags := order.Uint32(p[12:])
-	var v [11]uint64
+	var v [13]uint64
 	for i := range v {
 		v[i] = order.Uint64(p[16+8*i:])
 	}
 	h.id, h.seq, h.incarnation = Identity{v[0], v[1]}, v[2], v[3]
+	h.size, h.first = int64(v[11]), int64(v[12])
 	s := &h.state
 	s.term, s.vote, s.commit, s.last, s.lastTerm = v[4], v[5], v[6], v[7], v[8]
 	s.hasHard, s.hasMark = flags&hasHard != 0, flags&hasMark != 0
@@ -104,25 +109,43 @@ func parseHeader(p []byte) (h header, reason string, err error) {
 	if s.last > 0 {
 		s.runs = []run{{s.last, s.lastTerm}}
 	}
+	if h.size < 0 || h.first < 0 || h.first > h.size {
+		return h, "segment header with impossible sizes", nil
+	}
 	if s.commit > s.last || s.mark.Index > s.last {
 		return h, "segment header whose commit index or snapshot is beyond its last entry", nil
 	}
 	return h, "", nil
 }
 
-// create makes a segment under a temporary name and gives it its own once header and size are durable. When it returns the
-// name is durable too. Its first record's CRC is returned, and where the next record goes.
-func create(d port.Disk, h *header, size int64, chain uint32, batch uint64) (f port.File, crc uint32, next int64, err error) {
+// create makes a segment under a temporary name, of the size that its header says, and gives it its own name once header and size are
+// durable. When it returns the name is durable too. Its first record's CRC is returned, and where the next record goes.
+func create(d port.Disk, h *header, chain uint32, batch uint64) (f port.File, crc uint32, next int64, err error) {
+	if f, err = allocate(d, h); err != nil {
+		return nil, 0, 0, err
+	}
+	crc, next, err = establish(d, f, h, chain, batch)
+	return f, crc, next, err
+}
+
+// allocate makes the file of a segment under its temporary name.
+func allocate(d port.Disk, h *header) (port.File, error) {
+	f, err := d.Create(tempName(h.seq), h.size)
+	if err != nil {
+		return nil, fmt.Errorf("wal: create %s: %w", tempName(h.seq), err)
+	}
+	return f, nil
+}
+
+// establish is the rest of create. It closes the file when it fails.
+func establish(d port.Disk, f port.File, h *header, chain uint32, batch uint64) (crc uint32, next int64, err error) {
 	var e encoder
 	e.reset(h.seq, 0, chain, batch)
 	e.begin(kindHeader, 0)
 	e.buf = h.append(e.buf)
 	data, crc := e.finish()
 
-	temp := fmt.Sprintf("%s%016x%s", filePrefix, h.seq, tempSuffix)
-	if f, err = d.Create(temp, size); err != nil {
-		return nil, 0, 0, fmt.Errorf("wal: create %s: %w", temp, err)
-	}
+	temp := tempName(h.seq)
 	if _, err = f.WriteAt(data, 0); err != nil {
 		err = fmt.Errorf("wal: write %s: %w", temp, err)
 	} else if err = f.Sync(); err != nil {
@@ -134,10 +157,14 @@ func create(d port.Disk, h *header, size int64, chain uint32, batch uint64) (f p
 	}
 	if err != nil {
 		_ = f.Close() // the first error is the one that matters
-		return nil, 0, 0, err
+		return 0, 0, err
 	}
-	return f, crc, int64(len(data)), nil
+	return crc, int64(len(data)), nil
 }
+
+// largeShare is which part of its segment a batch may take at most without being large. A large one gets a segment of its own, whose header
+// says how large it is before any of it is written: so a bound on what a torn write can leave behind is always known.
+const largeShare = 4
 
 // rotate goes on in a new segment with room for need bytes of records, under the given incarnation.
 func (l *Log) rotate(need int64, incarnation uint64) error {
@@ -145,10 +172,14 @@ func (l *Log) rotate(need int64, incarnation uint64) error {
 	if len(l.segments) > 0 {
 		h.seq = l.seq() + 1
 	}
-	size := max(l.segmentBytes, recordBytes(headerBytes+len(h.state.mark.ConfState))+need)
-	size = (size + sizeUnit - 1) / sizeUnit * sizeUnit
-	// A Settle mark at the end of the old segment may never reach the disk, so the new one continues from the batch before it.
-	f, crc, next, err := create(l.disk, &h, size, l.synced, l.batch)
+	least := recordBytes(headerBytes+len(h.state.mark.ConfState)) + need
+	f, err := l.fit(&h, least, need)
+	var crc uint32
+	var next int64
+	if err == nil {
+		// A Settle mark at the end of the old segment may never reach the disk, so the new one continues from the batch before it.
+		crc, next, err = establish(l.disk, f, &h, l.synced, l.batch)
+	}
 	if err != nil {
 		l.err = err
 		return err
@@ -159,11 +190,56 @@ func (l *Log) rotate(need int64, incarnation uint64) error {
 			return l.fail("close "+segmentName(l.seq()), err)
 		}
 	}
-	l.file, l.size, l.offset, l.incarnation = f, size, next, incarnation
-	l.chain, l.synced, l.settled = crc, crc, true
-	l.segments = append(l.segments, segment{seq: h.seq, size: size})
-	l.total.Add(size)
+	l.file, l.size, l.offset, l.incarnation = f, h.size, next, incarnation
+	l.chain, l.synced, l.settled, l.syncedEnd = crc, crc, true, next
+	l.segments = append(l.segments, segment{seq: h.seq, size: h.size})
+	l.total.Add(h.size)
 	l.files.Add(1)
 	l.count(next)
 	return nil
 }
+
+// fit makes the file of a segment, of the usual size or what it needs at least. Where the disk has no room for one of the usual size, it and
+// those after it are smaller: a fourth of what there is room for, as snapshots and the next segment need some, too.
+func (l *Log) fit(h *header, least, need int64) (port.File, error) {
+	for {
+		h.size, h.first = roundUp(max(l.segmentBytes.Load(), least)), 0
+		if need > h.size/largeShare {
+			h.first = need
+		}
+		f, err := allocate(l.disk, h)
+		if !errors.Is(err, port.ErrNoSpace) {
+			return f, err
+		}
+		room, e := l.room(tempName(h.seq), h.size, roundUp(least))
+		if e != nil || room == 0 {
+			return nil, errors.Join(err, e)
+		}
+		l.segmentBytes.Store(max(room/largeShare, l.leastSegmentBytes))
+	}
+}
+
+// room returns the size of the largest file, smaller than tried and not smaller than least, that the disk has room for; 0: none.
+func (l *Log) room(temp string, tried, least int64) (int64, error) {
+	if err := l.disk.Remove(temp); err != nil && !errors.Is(err, port.ErrNotExist) {
+		return 0, fmt.Errorf("wal: remove %s: %w", temp, err)
+	}
+	for size := roundUp(tried / 2); size < tried && size >= max(least, l.leastSegmentBytes); tried, size = size, roundUp(size/2) {
+		f, err := l.disk.Create(temp, size)
+		if errors.Is(err, port.ErrNoSpace) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("wal: create %s: %w", temp, err)
+		}
+		if err := errors.Join(f.Close(), l.disk.Remove(temp)); err != nil {
+			return 0, fmt.Errorf("wal: remove %s: %w", temp, err)
+		}
+		return size, nil
+	}
+	return 0, nil
+}
+
+func roundUp(size int64) int64 { return (size + sizeUnit - 1) / sizeUnit * sizeUnit }
+
+func tempName(seq uint64) string { return fmt.Sprintf("%s%016x%s", filePrefix, seq, tempSuffix) }

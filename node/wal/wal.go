@@ -70,29 +70,39 @@ type Recovered struct {
 	Snapshot *SnapshotMark
 	// Incarnation counts the times this WAL was opened, this one included: 1 at creation. No two opens ever get the same.
 	Incarnation uint64
-	// Empty says that nothing was ever written (which is so also when the member died before its first Write).
-	Empty bool
+	// Empty says that nothing was ever written (which is so also when the member died before its first Write), and None that there is no
+	// segment at all.
+	Empty, None bool
 	// CutBytes is the size of the torn tail that was cut off; 0 after an orderly stop.
 	CutBytes int64
 }
 
 // Options tune a Log.
 type Options struct {
-	// SegmentBytes is the size of a segment file; 0 means DefaultSegmentBytes. A batch larger than that gets a segment of its own size.
+	// SegmentBytes is the size of a segment file; 0 means DefaultSegmentBytes. A batch larger than that gets a segment of its own size. Where the
+	// disk has no room for such a file, segments are smaller, down to a sixty-fourth.
 	SegmentBytes int64
+	// Reach is what is known of the log apart from itself. A log that does not lead up to it is refused as corrupt. Nil: nothing.
+	Reach *Reach
 }
+
+// leastShare is which part of SegmentBytes a segment has at least, however full the disk.
+const leastShare = 64
 
 // Log is an open WAL. It is used by one caller at a time, except for the counters, which any goroutine may read.
 type Log struct {
-	disk         port.Disk
-	id           Identity
-	segmentBytes int64
-	incarnation  uint64
+	disk        port.Disk
+	id          Identity
+	incarnation uint64
+	// segmentBytes is the size of the segments to come, leastSegmentBytes what it never goes below.
+	segmentBytes      atomic.Int64
+	leastSegmentBytes int64
 
-	file     port.File // the last segment
-	size     int64     // of file
-	offset   int64     // in file, where the next record goes
-	segments []segment // ascending; the last is file's
+	file      port.File // the last segment
+	size      int64     // of file
+	offset    int64     // in file, where the next record goes
+	syncedEnd int64     // where the last complete batch, or the header, ends
+	segments  []segment // ascending; the last is file's
 
 	state   state
 	enc     encoder
@@ -118,7 +128,7 @@ func (l *Log) Write(batches ...Batch) error {
 	if most == 0 {
 		return nil
 	}
-	if l.offset+most > l.size {
+	if l.offset+most > l.size || most > l.size/largeShare {
 		if err := l.rotate(most, l.incarnation); err != nil {
 			return err
 		}
@@ -182,7 +192,7 @@ func (l *Log) append() error {
 	}
 	l.offset += int64(len(data))
 	l.batch++
-	l.chain, l.synced, l.settled = crc, crc, false
+	l.chain, l.synced, l.settled, l.syncedEnd = crc, crc, false, l.offset
 	l.count(int64(len(data)))
 	return nil
 }
@@ -250,6 +260,15 @@ func (l *Log) Close() error {
 	l.file, l.err = nil, ErrClosed
 	return err
 }
+
+// Reach says how far the log is durable: up to the end of the last Write, or of Open.
+func (l *Log) Reach() Reach {
+	return Reach{Identity: l.id, Incarnation: l.incarnation, Seq: l.seq(), Offset: l.syncedEnd, Batch: l.batch, CRC: l.synced,
+		Last: l.state.last, Commit: l.state.commit, Snapshot: l.state.mark.Index}
+}
+
+// SegmentBytes is the size of segments to come, less than was asked for where the disk has no room. Any goroutine may call it.
+func (l *Log) SegmentBytes() int64 { return l.segmentBytes.Load() }
 
 // BytesWritten counts the bytes made durable since Open. Any goroutine may call it.
 func (l *Log) BytesWritten() int64 { return l.written.Load() }

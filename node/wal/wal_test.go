@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal/crashdisk"
 )
 
@@ -33,7 +34,7 @@ func entries(first, n, term uint64, data string) (es []*raftpb.Entry) {
 	return es
 }
 
-func mustOpen(t testing.TB, d *crashdisk.Disk, o Options) (*Log, *Recovered) {
+func mustOpen(t testing.TB, d port.Disk, o Options) (*Log, *Recovered) {
 	t.Helper()
 	l, r, err := Open(d, testID, o)
 	if err != nil {

@@ -108,7 +108,7 @@ func (s *seat) open() {
 	config.ID = s.id
 	s.c.lives++
 	config.Life = s.c.lives
-	m, err := Open(config, Ports{Clock: s, Network: s, WALDisk: s.disk, SnapshotDisk: s.disk, WALLane: s, SnapshotLane: s, Logger: s, Observer: s})
+	m, err := Open(config, Ports{Clock: s, Network: s, WALDisk: s.disk, SnapshotDisk: s.disk, WALLane: s, SnapshotLane: s, ReachLane: s, Logger: s, Observer: s})
 	if err != nil {
 		s.c.t.Fatalf("member %d: %v", s.id, err)
 	}

@@ -25,6 +25,8 @@ type Config struct {
 	// Life tells this run of the member from all others of the same id, those whose data was lost included: a number drawn at random, by whoever
 	// opens the member. It lets a member with an empty disk tell answers to its own questions from those to an earlier run.
 	Life uint64
+	// Lived says that the member is known to have run before, apart from what its disks say: then it does not begin with an empty one.
+	Lived bool
 
 	// TickInterval is raft's unit of time and the interval of heartbeats (default 100 ms).
 	TickInterval time.Duration
@@ -126,12 +128,13 @@ func (c Config) withDefaults() (Config, error) {
 type Ports struct {
 	Clock   port.Clock
 	Network port.Network
-	// WALDisk holds the log, SnapshotDisk the snapshots; they may be one and the same.
+	// WALDisk holds the log, SnapshotDisk the snapshots and how far the log reaches; they may be one and the same.
 	WALDisk, SnapshotDisk port.Disk
-	// WALLane runs the log's writes, SnapshotLane the reading and writing of snapshots.
-	WALLane, SnapshotLane port.Lane
-	Logger                port.Logger
-	Observer              Observer
+	// WALLane runs the log's writes, SnapshotLane the reading and writing of snapshots, ReachLane the syncs of the file that says how far the
+	// log reaches.
+	WALLane, SnapshotLane, ReachLane port.Lane
+	Logger                           port.Logger
+	Observer                         Observer
 }
 
 // Role is what a member is in its cluster.

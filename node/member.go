@@ -46,6 +46,7 @@ type Member struct {
 	asks      leaseAsks
 	leases    leaseLeader
 	writer    writer
+	reach     reach
 	snapshots snapshots
 	transfers transfers
 
@@ -81,8 +82,8 @@ type served struct {
 }
 
 // Open brings a member to life from what its disks hold, or, if they hold nothing, as a founding member of a new cluster. It reads the
-// disks and blocks meanwhile; it returns an error, and changes nothing that matters, when they hold something that can't be right (see
-// wal.ErrCorrupt) or belong to another member. The driver ends a turn after it.
+// disks and blocks meanwhile. It returns an error, with both disks as they were, when they hold something that can't be right (see
+// wal.ErrCorrupt), when something is missing (see ErrLogMissing), or when they belong to another member. The driver ends a turn after it.
 func Open(config Config, ports Ports) (*Member, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -94,18 +95,38 @@ func Open(config Config, ports Ports) (*Member, error) {
 	m := &Member{config: config, ports: ports}
 	m.proposals.relayed = make(map[batchKey][]int64)
 	m.resetLeases()
-	log, recovered, err := wal.Open(ports.WALDisk, m.identity(), wal.Options{SegmentBytes: config.SegmentBytes})
+	found, err := m.readLog()
 	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+		return nil, err
 	}
-	m.writer.log, m.writer.hardState, m.writer.durable = log, recovered.HardState, recovered.HardState
+	recovered := found.Recovered()
 	if err := m.recover(recovered); err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, errors.Join(err, found.Close())
+	}
+	// All fits. Only now anything on the disks is changed.
+	if err := m.beginLog(found, recovered); err != nil {
+		return nil, err
 	}
 	m.publish()
 	m.setPeers()
 	m.ports.Clock.After(config.TickInterval, m.tick)
 	return m, nil
+}
+
+// beginLog makes the log that was read the one to write to, and removes what it does not need.
+func (m *Member) beginLog(found *wal.Found, r *wal.Recovered) error {
+	log, err := found.Begin()
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	m.writer.log, m.writer.hardState, m.writer.durable, m.writer.unsettled = log, r.HardState, r.HardState, true
+	if err := m.openReach(log); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	if err := m.sweepSnapshots(r.Snapshot); err != nil {
+		return errors.Join(fmt.Errorf("remove old snapshots: %w", err), m.reach.file.Close(), log.Close())
+	}
+	return nil
 }
 
 func (m *Member) identity() wal.Identity {
@@ -123,9 +144,6 @@ func (m *Member) recover(r *wal.Recovered) error {
 			return fmt.Errorf("load the snapshot: %w", err)
 		}
 		m.entries.reset(r.Snapshot.Index, r.Snapshot.Term)
-	}
-	if err := m.sweepSnapshots(r.Snapshot); err != nil {
-		return fmt.Errorf("remove old snapshots: %w", err)
 	}
 	if err := m.checkRecovered(r); err != nil {
 		return err
@@ -408,7 +426,11 @@ func (m *Member) fail(err error) {
 	if m.failed != nil {
 		return
 	}
-	m.log(port.Error, "the member can't go on: its disk failed; mend the disk and start it again", "error", err)
+	what := "the member can't go on: its disk failed; mend the disk and start it again"
+	if errors.Is(err, port.ErrNoSpace) {
+		what = "the member can't go on: its disk is full; make room on it and start the member again, nothing acknowledged is lost"
+	}
+	m.log(port.Error, what, "error", err)
 	m.end(err)
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3"
@@ -43,6 +44,9 @@ func (m *Member) loadSnapshot(mark wal.SnapshotMark) error {
 // readSnapshot reads a snapshot file back into a state machine. It blocks.
 func readSnapshot(d port.Disk, mark wal.SnapshotMark) (*statemachine.Machine, int64, error) {
 	r, err := snapshot.Open(d, mark.Index, mark.Term)
+	if errors.Is(err, port.ErrNotExist) {
+		err = &wal.CorruptError{File: snapshot.Name(mark.Index, mark.Term), Reason: "this snapshot is missing, though the log goes on from it"}
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -76,12 +80,21 @@ func (m *Member) tendSnapshots() {
 		s.offered = nil
 	}
 	m.compactSome()
-	due := s.bytesSince >= max(m.config.SnapshotBytes, s.lastBytes) ||
+	due := s.bytesSince >= max(m.snapshotBytes(), s.lastBytes) ||
 		m.config.SnapshotEntries > 0 && s.entriesSince >= m.config.SnapshotEntries
 	if !due || s.busy || m.stopping || m.transfers.incoming != nil {
 		return
 	}
 	m.takeSnapshot()
+}
+
+// snapshotBytes is what the log has to grow by for a snapshot. On a disk that has no room for segments of the usual size, a snapshot comes sooner,
+// so that the log stays within a few of the smaller ones.
+func (m *Member) snapshotBytes() int64 {
+	if segment := m.writer.log.SegmentBytes(); segment < m.config.SegmentBytes {
+		return min(m.config.SnapshotBytes, 2*segment)
+	}
+	return m.config.SnapshotBytes
 }
 
 // compactStepBudget is how many versions a turn's part of a compaction may look at.

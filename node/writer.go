@@ -1,8 +1,12 @@
 package node
 
 import (
+	"errors"
+	"time"
+
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal"
 )
 
@@ -19,8 +23,9 @@ type writer struct {
 	durable *raftpb.HardState
 	// lastIndex and lastTerm are those of the last entry that was put into the queue, or is in the log.
 	lastIndex, lastTerm uint64
-	// unsettled: there was a write since the log was last marked as settled.
+	// unsettled: there was a write since the log was last marked as settled; wroteAt is when the last one was done.
 	unsettled bool
+	wroteAt   port.Instant
 	closing   bool
 	closed    bool
 }
@@ -106,20 +111,35 @@ func (w *writer) start(m *Member) {
 		w.maybeClose(m)
 		return
 	}
+	w.unsettled = true
+	w.write(m, false)
+}
+
+// write begins a write of all that waits. With settle, the log is then marked as synced up to its end.
+func (w *writer) write(m *Member, settle bool) {
 	requests := w.queue
-	w.queue = nil
-	w.busy, w.unsettled = true, true
+	w.queue, w.busy = nil, true
 	batches := make([]wal.Batch, len(requests))
+	marked := false
 	for i := range requests {
 		batches[i] = requests[i].batch
+		marked = marked || batches[i].Snapshot != nil
 	}
-	log := w.log
+	log, file, slot := w.log, m.reach.file, m.reach.slot
 	var err error
 	var written int64
+	var at wal.Reach
 	m.ports.WALLane.Run(func() {
 		before := log.BytesWritten()
 		err = log.Write(batches...)
 		written = log.BytesWritten() - before
+		if err == nil && settle {
+			err = log.Settle()
+		}
+		if err == nil {
+			at = log.Reach()
+			err = file.Put(slot, at)
+		}
 	}, func() {
 		w.busy = false
 		if m.failed != nil {
@@ -129,7 +149,9 @@ func (w *writer) start(m *Member) {
 			m.fail(err)
 			return
 		}
+		w.wroteAt = m.now()
 		m.snapshots.bytesSince += written
+		m.noteReach(at, marked, settle)
 		m.written(requests)
 	})
 }
@@ -152,20 +174,22 @@ func (m *Member) written(requests []appendRequest) {
 	}
 }
 
-// settle marks the log as synced up to its end when nothing is going on, so that damage to it is told from a torn tail.
+// settleAfter is how long nothing was written until the member is at rest.
+const settleAfter = 500 * time.Millisecond
+
+// settle writes what nothing waits for when the member is at rest, and marks the log as synced up to its end, in the log and beside it, so that
+// damage to it is told from a torn tail.
 func (w *writer) settle(m *Member) {
-	if w.busy || w.closed || !w.unsettled || len(w.queue) > 0 || m.failed != nil {
+	if w.busy || w.closed || !w.unsettled || m.failed != nil || m.now().Sub(w.wroteAt) < settleAfter {
 		return
 	}
-	w.busy, w.unsettled = true, false
-	log := w.log
-	var err error
-	m.ports.WALLane.Run(func() { err = log.Settle() }, func() {
-		w.busy = false
-		if err != nil {
-			m.fail(err)
+	for i := range w.queue {
+		if !w.queue[i].lazy() {
+			return
 		}
-	})
+	}
+	w.unsettled = false
+	w.write(m, true)
 }
 
 // maybeClose closes the log when the member stops and nothing is left to write.
@@ -174,6 +198,9 @@ func (w *writer) maybeClose(m *Member) {
 		return
 	}
 	w.closed = true
-	log := w.log
-	m.ports.WALLane.Run(func() { _ = log.Close() }, m.stopDone)
+	log, file := w.log, m.reach.file
+	m.ports.WALLane.Run(func() { _ = log.Close() }, func() {
+		// Errors matter no more: all was synced that was acknowledged.
+		m.ports.ReachLane.Run(func() { _ = errors.Join(file.Sync(), file.Close()) }, m.stopDone)
+	})
 }

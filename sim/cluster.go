@@ -78,6 +78,7 @@ func (s *seat) boot(mayDie bool) {
 		SnapshotDisk: s.host.Disk("snap"),
 		WALLane:      s.host.Lane(setup.DiskLeast, setup.DiskMost),
 		SnapshotLane: s.host.Lane(setup.DiskLeast, 4*setup.DiskMost),
+		ReachLane:    s.host.Lane(setup.DiskLeast, setup.DiskMost),
 		Logger:       logger{s},
 		Observer:     res,
 	}
@@ -109,9 +110,9 @@ func (s *seat) boot(mayDie bool) {
 }
 
 // excused says whether the member may fail like this: where its disk refused it something in this life, yes; but never because of
-// corruption, as none is ever put there.
+// corruption, or because something is missing: that is not put there without being noted.
 func (s *seat) excused(err error) bool {
-	return s.hurtsNow() > s.hurts && !errors.Is(err, wal.ErrCorrupt)
+	return s.hurtsNow() > s.hurts && !errors.Is(err, wal.ErrCorrupt) && !errors.Is(err, node.ErrLogMissing) && !errors.Is(err, wal.ErrIdentity)
 }
 
 func (s *seat) hurtsNow() (n uint64) {

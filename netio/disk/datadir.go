@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,13 +16,18 @@ import (
 //	DIR/FORMAT           text: what this is, the format's number, where the WAL is (see format)
 //	DIR/LOCK             locked as long as a process works here
 //	DIR/member/wal/      the WAL, unless it has a directory of its own:
-//	DIR/member/snapshot/ the snapshots
+//	DIR/member/snapshot/ the snapshots, and how far the log reaches
 //	WALDIR/LOCK          the same lock, WALDIR being the directory given for the WAL
-//	WALDIR/wal/          the WAL
+//	WALDIR/wal/          the WAL, or, where somebody has put it there:
+//	WALDIR/              the WAL itself
+//
+// A log may be moved while no process works on it. Where it was last is written in FORMAT, to say so when it is not found.
 const (
 	formatName   = "FORMAT"
 	lockName     = "LOCK"
 	formatNumber = 1
+	inside       = "inside"
+	outside      = "outside"
 )
 
 // Errors of OpenDir, told apart with errors.Is.
@@ -32,9 +38,11 @@ var (
 	ErrStockEtcd = errors.New("this is a data directory of etcd")
 	// ErrFormat: the directory is of another format, or not one of detcd's. Nothing in it was touched.
 	ErrFormat = errors.New("not a data directory that this version of detcd can use")
-	// ErrWALPlace: the WAL of this data directory was inside of it and now is said to be elsewhere, or the other way round.
-	// To go on would start from an empty WAL and so forget what was acknowledged.
-	ErrWALPlace = errors.New("the WAL is not where this data directory had it")
+	// ErrWALPlace: there is no WAL where it is said to be, but it was elsewhere when the member last ran. To go on would start from an
+	// empty WAL and so forget what was acknowledged. Nothing was touched.
+	ErrWALPlace = errors.New("the log (WAL) is not where this data directory had it")
+	// ErrNoDir: what is given as a directory is none. Nothing was touched.
+	ErrNoDir = errors.New("not a directory")
 
 	errLockHeld = errors.New("lock held")
 )
@@ -53,21 +61,34 @@ type Dir struct {
 	wal, snapshots *FileDisk
 	locks          []*os.File
 	warnings       []string
+	// before is the content of FORMAT as it was found, now what it has to be.
+	before, now format
 }
 
 // OpenDir opens the data directory at path, making it (0700) where there is none, and locks it. Errors: ErrLocked,
-// ErrStockEtcd, ErrFormat, ErrWALPlace, or the file system's.
+// ErrStockEtcd, ErrFormat, ErrWALPlace, ErrNoDir, or the file system's.
 func OpenDir(path string, o DirOptions) (_ *Dir, err error) {
+	for _, dir := range []string{path, o.WALDir} {
+		if err := refuseNoDir(dir); err != nil {
+			return nil, err
+		}
+	}
 	if err := refuseStock(path); err != nil {
 		return nil, err
 	}
-	if _, err := readFormat(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	before, err := readFormat(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !fresh {
+		return nil, err
+	}
+	walDir, err := placeLog(path, o.WALDir, before)
+	if err != nil {
 		return nil, err
 	}
 	if err := makeDirs(path); err != nil {
 		return nil, err
 	}
-	d := &Dir{path: path}
+	d := &Dir{path: path, before: before}
 	defer func() {
 		if err != nil {
 			_ = d.Close()
@@ -76,11 +97,12 @@ func OpenDir(path string, o DirOptions) (_ *Dir, err error) {
 	if err := d.lock(path); err != nil {
 		return nil, err
 	}
-	place := "inside"
-	walDir := filepath.Join(path, "member", "wal")
+	d.now = format{Number: formatNumber, WAL: inside, Recorded: true, Lived: true}
 	if o.WALDir != "" {
-		place = "outside"
-		walDir = filepath.Join(o.WALDir, "wal")
+		d.now.WAL = outside
+		if d.now.WALDir, err = filepath.Abs(o.WALDir); err != nil {
+			return nil, err
+		}
 		if err := makeDirs(o.WALDir); err != nil {
 			return nil, err
 		}
@@ -88,18 +110,40 @@ func OpenDir(path string, o DirOptions) (_ *Dir, err error) {
 			return nil, err
 		}
 	}
-	if err := d.settleFormat(format{Number: formatNumber, WAL: place}); err != nil {
-		return nil, err
+	if fresh {
+		d.before = d.now
+		d.before.Lived = false
+		if err := writeFormat(d.path, d.before); err != nil {
+			return nil, err
+		}
 	}
-	if d.wal, err = Open(walDir, Options{ObserveSync: o.ObserveWALSync}); err != nil {
-		return nil, err
-	}
-	d.snapshots, err = Open(filepath.Join(path, "member", "snapshot"), Options{ObserveSync: o.ObserveSnapshotSync})
-	if err != nil {
-		return nil, err
-	}
+	// Their directories come with their first files: nothing is made where a log is missing.
+	d.wal = &FileDisk{dir: walDir, observeSync: o.ObserveWALSync}
+	d.snapshots = &FileDisk{dir: filepath.Join(path, "member", "snapshot"), observeSync: o.ObserveSnapshotSync}
 	return d, nil
 }
+
+// Opened has FORMAT say that a member lives here and where its WAL is, if it does not yet. It is called when the WAL was found to be this
+// member's, before anything is acknowledged.
+func (d *Dir) Opened() error {
+	if d.before == d.now {
+		return nil
+	}
+	if err := writeFormat(d.path, d.now); err != nil {
+		return err
+	}
+	d.before = d.now
+	return nil
+}
+
+// LogWas says in words where the WAL was when the member last ran.
+func (d *Dir) LogWas() string { return d.before.words(d.path) }
+
+// Lived says that a member's WAL was open here before, so that there must be one.
+func (d *Dir) Lived() bool { return d.before.Lived }
+
+// Early says that the directory was made by detcd 0.1.0, which wrote nothing down of how far a log reaches.
+func (d *Dir) Early() bool { return !d.before.Recorded }
 
 // Path returns the data directory's path.
 func (d *Dir) Path() string { return d.path }
@@ -145,29 +189,109 @@ func (d *Dir) lock(dir string) error {
 	return nil
 }
 
-// settleFormat writes FORMAT in a new directory, and compares it in an old one.
-func (d *Dir) settleFormat(want format) error {
-	have, err := readFormat(d.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return writeFormat(d.path, want)
+// format is the content of FORMAT.
+type format struct {
+	Number int
+	WAL    string // inside or outside of the data directory; empty: there is no FORMAT
+	// Recorded is false in what detcd 0.1.0 wrote: WALDir, the directory that was given for the WAL, is not known there.
+	Recorded bool
+	WALDir   string
+	Lived    bool // a member's WAL was open
+}
+
+// words says where the WAL was.
+func (f *format) words(dir string) string {
+	switch {
+	case f.WAL == inside:
+		return filepath.Join(dir, "member", "wal")
+	case f.WALDir != "":
+		return f.WALDir + " (--wal-dir=" + f.WALDir + ")"
 	}
-	if err != nil {
-		return err
+	return "a directory of its own (--wal-dir)"
+}
+
+// placeLog returns the directory of the WAL's files: below walDir if that is given, else inside of the data directory. It refuses where there are
+// none, though there are some where they were before.
+func placeLog(path, walDir string, before format) (string, error) {
+	dir, err := logBelow(path, walDir)
+	if err != nil || before.WAL == "" || holdsLog(dir) {
+		return dir, err
 	}
-	if have.WAL != want.WAL {
-		return fmt.Errorf("%s: %w: it was %s the data directory; start with the same --wal-dir as before", d.path, ErrWALPlace,
-			have.WAL)
+	given := inside
+	if walDir != "" {
+		given = outside
+	}
+	within := filepath.Join(path, "member", "wal")
+	was := within
+	if before.WALDir != "" {
+		was, _ = logBelow(path, before.WALDir)
+	}
+	switch {
+	case holdsLog(within):
+		return "", fmt.Errorf("%s: %w: there is none in %s, but there is one in %s: start without --wal-dir, or move it", path, ErrWALPlace, dir, within)
+	case holdsLog(was):
+		return "", fmt.Errorf("%s: %w: there is none in %s, but there is one in %s: start with --wal-dir=%s, or move it", path, ErrWALPlace, dir, was, before.WALDir)
+	case given != before.WAL:
+		return "", fmt.Errorf("%s: %w: there is none in %s; when the member last ran, it was in %s: mount its disk, or start with the --wal-dir where it is now",
+			path, ErrWALPlace, dir, before.words(path))
+	case given == outside && !exists(walDir):
+		return "", fmt.Errorf("%s: %w: there is no directory %s; when the member last ran, it was in %s: mount its disk, or start with the --wal-dir where it is now",
+			path, ErrWALPlace, walDir, before.words(path))
+	}
+	return dir, nil
+}
+
+// logBelow returns the directory of the WAL's files for a --wal-dir: that itself where it holds some, as etcd has it, else wal/ in it.
+func logBelow(path, walDir string) (string, error) {
+	if walDir == "" {
+		return filepath.Join(path, "member", "wal"), nil
+	}
+	own := filepath.Join(walDir, "wal")
+	if !holdsLog(walDir) {
+		return own, nil
+	}
+	if holdsLog(own) {
+		return "", fmt.Errorf("%w: both %s and %s hold segments of a log; move away those that are not this member's", ErrWALPlace, walDir, own)
+	}
+	return walDir, nil
+}
+
+// holdsLog says whether there are segments of a WAL in a directory.
+func holdsLog(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return strings.HasPrefix(e.Name(), "wal-") && strings.HasSuffix(e.Name(), ".log")
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// refuseNoDir refuses what is there, but no directory: a file, or a link to nothing.
+func refuseNoDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s: %w but a file; give a directory, or a path where one can be made", dir, ErrNoDir)
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return nil // whoever uses it says what is wrong
+	}
+	if target, err := os.Readlink(dir); err == nil {
+		return fmt.Errorf("%s: %w but a link to %s, which does not exist; mount its disk, make that directory, or mend the link", dir, ErrNoDir, target)
 	}
 	return nil
 }
 
-// format is the content of FORMAT.
-type format struct {
-	Number int
-	WAL    string // "inside" or "outside" of the data directory
-}
-
-const formatText = "detcd data directory\nformat %d\nwal %s\n"
+const (
+	formatText = "detcd data directory\nformat %d\nwal %s\n"
+	// detcd 0.1.0 did not write this, and reads over it.
+	placeText = "wal-dir %q\nlived %t\n"
+)
 
 func readFormat(dir string) (format, error) {
 	path := filepath.Join(dir, formatName)
@@ -190,9 +314,11 @@ func readFormat(dir string) (format, error) {
 		return format{}, fmt.Errorf("%s: %w: it has format %d, this version uses format %d", path, ErrFormat, f.Number,
 			formatNumber)
 	}
-	if f.WAL != "inside" && f.WAL != "outside" {
+	if f.WAL != inside && f.WAL != outside {
 		return format{}, fmt.Errorf("%s: %w: the WAL's place is %q", path, ErrFormat, f.WAL)
 	}
+	n, _ := fmt.Sscanf(string(text), formatText+placeText, &f.Number, &f.WAL, &f.WALDir, &f.Lived)
+	f.Recorded = n == 4
 	return f, nil
 }
 
@@ -203,7 +329,7 @@ func writeFormat(dir string, f format) error {
 	if err != nil {
 		return &Error{Op: "create", Path: path, Err: err}
 	}
-	_, err = fmt.Fprintf(tmp, formatText, f.Number, f.WAL)
+	_, err = fmt.Fprintf(tmp, formatText+placeText, f.Number, f.WAL, f.WALDir, f.Lived)
 	if err == nil {
 		err = tmp.Sync()
 	}

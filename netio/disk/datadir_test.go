@@ -177,3 +177,151 @@ func TestOpenDir_WarnsOfLoosePermissions(t *testing.T) {
 		t.Errorf("warnings %q, want one", d.Warnings())
 	}
 }
+
+// segment puts something that looks like a segment of a log into a directory.
+func segment(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "wal-0000000000000001.log"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// opens opens the directory, looks where it takes the log to be, and has it noted.
+func opens(t *testing.T, path, walDir, want string) {
+	t.Helper()
+	d := mustOpenDir(t, path, DirOptions{WALDir: walDir})
+	defer d.Close()
+	if got := d.WAL().Dir(); got != want {
+		t.Errorf("the log is taken to be in %s, not %s", got, want)
+	}
+	if err := d.Opened(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A log may be moved out, within, and back, with either layout of --wal-dir.
+func TestOpenDir_TakesALogThatWasMoved(t *testing.T) {
+	path, elsewhere := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "else")
+	opens(t, path, "", filepath.Join(path, "member", "wal"))
+	segment(t, filepath.Join(path, "member", "wal"))
+	opens(t, path, "", filepath.Join(path, "member", "wal"))
+
+	move(t, filepath.Join(path, "member", "wal"), elsewhere)
+	before := tree(t, path)
+	_, err := OpenDir(path, DirOptions{WALDir: elsewhere + "-not"})
+	if !errors.Is(err, ErrWALPlace) || !strings.Contains(err.Error(), filepath.Join(path, "member", "wal")) {
+		t.Errorf("the wrong directory: %v", err)
+	}
+	sameTree(t, before, tree(t, path))
+	opens(t, path, elsewhere, elsewhere)
+
+	// What is in its place is looked for; where it was is named.
+	for _, walDir := range []string{"", t.TempDir()} {
+		before = tree(t, path)
+		_, err = OpenDir(path, DirOptions{WALDir: walDir})
+		if !errors.Is(err, ErrWALPlace) || !strings.Contains(err.Error(), "--wal-dir="+elsewhere) {
+			t.Errorf("--wal-dir=%s: %v", walDir, err)
+		}
+		sameTree(t, before, tree(t, path))
+		if walDir != "" && len(tree(t, walDir)) != 1 {
+			t.Errorf("%s was touched: %v", walDir, tree(t, walDir))
+		}
+	}
+	next := t.TempDir()
+	move(t, elsewhere, filepath.Join(next, "wal"))
+	opens(t, path, next, filepath.Join(next, "wal"))
+	move(t, filepath.Join(next, "wal"), filepath.Join(path, "member", "wal"))
+	if _, err := OpenDir(path, DirOptions{WALDir: next}); !errors.Is(err, ErrWALPlace) || !strings.Contains(err.Error(), "start without --wal-dir") {
+		t.Errorf("moved back, but started as before: %v", err)
+	}
+	opens(t, path, "", filepath.Join(path, "member", "wal"))
+
+	segment(t, next)
+	segment(t, filepath.Join(next, "wal"))
+	if _, err := OpenDir(path, DirOptions{WALDir: next}); !errors.Is(err, ErrWALPlace) {
+		t.Errorf("two logs: %v", err)
+	}
+}
+
+// Nothing is made where the log's directory is gone: an operator may be about to put it back.
+func TestOpenDir_MakesNothingForAMissingLog(t *testing.T) {
+	path, walDir := t.TempDir(), filepath.Join(t.TempDir(), "mounted")
+	if err := mustOpenDir(t, path, DirOptions{WALDir: walDir}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(walDir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDir(path, DirOptions{WALDir: walDir}); !errors.Is(err, ErrWALPlace) || !strings.Contains(err.Error(), walDir) {
+		t.Errorf("error %v", err)
+	}
+	if exists(walDir) {
+		t.Error("the directory of the log was made anew")
+	}
+	inside := t.TempDir()
+	for range 2 {
+		d := mustOpenDir(t, inside, DirOptions{})
+		if names, err := d.WAL().List(); len(names) != 0 || err != nil || d.Lived() {
+			t.Errorf("files %v, %v", names, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if exists(filepath.Join(inside, "member")) {
+			t.Error("a directory was made for files that there are not")
+		}
+	}
+}
+
+// What detcd 0.1.0 wrote is read, and known for what it is until the place of the log is written down.
+func TestOpenDir_TakesAnEarlyDirectory(t *testing.T) {
+	path, walDir := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(path, formatName), []byte("detcd data directory\nformat 1\nwal outside\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	segment(t, filepath.Join(walDir, "wal"))
+	d := mustOpenDir(t, path, DirOptions{WALDir: walDir})
+	if !d.Early() {
+		t.Error("it is not known for an early one")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opens(t, path, walDir, filepath.Join(walDir, "wal"))
+	d = mustOpenDir(t, path, DirOptions{WALDir: walDir})
+	defer d.Close()
+	if want := walDir + " (--wal-dir=" + walDir + ")"; d.Early() || !d.Lived() || d.LogWas() != want {
+		t.Errorf("early %v, lived %v, the log was in %s", d.Early(), d.Lived(), d.LogWas())
+	}
+}
+
+func TestOpenDir_SaysWhatIsNoDirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "nowhere"), link); err != nil {
+		t.Skip("no links here:", err)
+	}
+	good := t.TempDir()
+	for _, c := range []struct{ data, wal, says string }{{file, "", "a file"}, {link, "", "nowhere"}, {good, file, "a file"}, {good, link, "nowhere"}} {
+		_, err := OpenDir(c.data, DirOptions{WALDir: c.wal})
+		if !errors.Is(err, ErrNoDir) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s, %s: %v", c.data, c.wal, err)
+		}
+	}
+	if len(tree(t, good)) != 1 {
+		t.Errorf("made %v", tree(t, good))
+	}
+}

@@ -8,7 +8,9 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -32,7 +34,7 @@ type Options struct {
 	ObserveSync func(time.Duration)
 }
 
-// Open returns the files of dir, making the directory (0700, durably) when there is none.
+// Open returns the files of dir, making the directory (0700, durably) when there is none. (Of a data directory, the first file makes it.)
 func Open(dir string, o Options) (*FileDisk, error) {
 	if err := makeDirs(dir); err != nil {
 		return nil, err
@@ -48,6 +50,12 @@ func (d *FileDisk) Dir() string { return d.dir }
 func (d *FileDisk) Create(name string, size int64) (port.File, error) {
 	path := d.path(name)
 	f, err := createFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDirs(d.dir); err != nil {
+			return nil, err
+		}
+		f, err = createFile(path)
+	}
 	if err != nil {
 		return nil, &Error{Op: "create", Path: path, Err: err}
 	}
@@ -93,6 +101,9 @@ func (d *FileDisk) Remove(name string) error {
 // List implements port.Disk. Directories (lost+found, say) are not files and left out.
 func (d *FileDisk) List() ([]string, error) {
 	entries, err := os.ReadDir(d.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it comes with the first file
+	}
 	if err != nil {
 		return nil, &Error{Op: "list", Path: d.dir, Err: err}
 	}

@@ -41,6 +41,7 @@ type Server struct {
 	door    *door.Door
 	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
 	listeners []listener
+	known     bool  // the data directory says who the member is
 	started   bool  // the member takes turns
 	quota     int64 // bytes
 	// walBytes counts what was written to the log's files.
@@ -103,7 +104,7 @@ func (s *Server) identify() (self port.MemberID, cluster uint64, founding []node
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	if known {
+	if s.known = known; known {
 		s.log.Info("server has already been initialized", zap.String("data-dir", s.config.DataDir))
 		// Should the member have died before its log began, it must found its cluster still; the flags are then the same as before.
 		if again, sameCluster, peers, err := founders(&s.config); err == nil && again == self && sameCluster == cluster {
@@ -143,7 +144,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 		return err
 	}
 	m, err := node.Open(node.Config{
-		ID: self, ClusterID: cluster, Bootstrap: founding, Life: rand.Uint64(),
+		ID: self, ClusterID: cluster, Bootstrap: founding, Life: rand.Uint64(), Lived: s.lived(),
 		TickInterval:    c.HeartbeatInterval,
 		ElectionTicks:   electionTicks(c),
 		DisablePreVote:  !c.PreVote,
@@ -152,10 +153,13 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	}, node.Ports{
 		Clock: s.driver.Clock(), Network: s.peers,
 		WALDisk: writeCounter{s.dir.WAL(), &s.walBytes}, SnapshotDisk: s.dir.Snapshots(),
-		WALLane: s.driver.Lane(), SnapshotLane: s.driver.Lane(),
+		WALLane: s.driver.Lane(), SnapshotLane: s.driver.Lane(), ReachLane: s.driver.Lane(),
 		Logger: logger, Observer: s.watcher,
 	})
 	if err != nil {
+		return s.waysOn(err)
+	}
+	if err := s.dir.Opened(); err != nil {
 		return err
 	}
 	s.log.Info("starting member", zap.String("local-member-id", id(self)), zap.String("cluster-id", fmt.Sprintf("%x", cluster)), zap.String("name", c.Name))

@@ -200,7 +200,6 @@ func TestWALTornTail_StartsWithAllThatWasAcknowledged(t *testing.T) {
 			_, err := f.WriteAt(garbage, end+4096)
 			return err
 		}},
-		{"the end of the file", func(f *os.File, end int64) error { return f.Truncate(end) }},
 	} {
 		m.kill()
 		segments, err := filepath.Glob(filepath.Join(m.dir, "member", "wal", "*.log"))

@@ -29,6 +29,8 @@ type seat struct {
 	stopping  bool
 	boots     *prng.Source
 	runs      *prng.Source // tells runs apart
+	losses    *prng.Source // what an operator does who finds a member refused
+	estate
 }
 
 // resident is a member in one life: it takes the host's events to the member, and what the member tells its observer to the checks.
@@ -51,7 +53,7 @@ func (r *Run) addSeats() {
 	r.setup.Node.Bootstrap = peers
 	for i, p := range peers {
 		s := &seat{run: r, peer: p, host: r.world.AddHost(p.ID, r.setup.Drift[i]), name: p.Name, boots: r.world.Stream("boots " + p.Name),
-			runs: r.world.Stream("runs " + p.Name)}
+			runs: r.world.Stream("runs " + p.Name), losses: r.world.Stream("losses " + p.Name)}
 		r.seats = append(r.seats, s)
 	}
 	r.world.Net().SetWeather(r.setup.Fair)
@@ -155,6 +157,7 @@ func (r *resident) EndTurn() { r.member.EndTurn() }
 
 // Committed implements node.Observer.
 func (r *resident) Committed(index, term uint64, data []byte) {
+	r.seat.applies(index)
 	r.seat.run.checks.committed(r, index, term, data)
 }
 
@@ -168,6 +171,7 @@ func (r *resident) Applied(index, hash uint64) {
 func (r *resident) Installed(index, hash uint64) {
 	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), index, hash)
 	r.seat.run.counts.Installed++
+	r.seat.applies(index)
 	r.seat.run.story.say("%s takes over a snapshot of entry %d", r.seat.name, index)
 	r.seat.run.checks.state(r, index, hash, true)
 	for _, w := range r.seat.run.watchers {
@@ -197,14 +201,20 @@ func (r *resident) Failed(err error) {
 	s := r.seat
 	s.run.story.say("%s fails: %v", s.name, err)
 	r.failed = true
-	if !s.excused(err) {
+	refused := s.forgetful(err)
+	if !refused && !s.excused(err) {
 		s.run.fail(&Failure{Promise: "availability", Story: fmt.Sprintf("%s failed without a fault of its disk: %v", s.name, err)})
 		return
 	}
-	s.run.counts.Failed++
+	if !refused {
+		s.run.counts.Failed++
+	}
 	s.run.world.After(0, world.Fault, func() {
 		if s.now == r {
 			s.crash(false) // the process exits
+			if refused {
+				s.refused(s.losses)
+			}
 			s.bootSoon()
 		}
 	})

@@ -67,6 +67,12 @@ func (r *Run) leaveOut() {
 	if chance.Permille(600) {
 		absent = chance.Intn((len(r.seats)+1)/2 + 1)
 		absent = min(absent, (len(r.seats)-1)/2)
+		// Who has yet to get its disks back, or to begin at all, may need all the others.
+		for _, s := range r.seats {
+			if s.unready() {
+				absent = max(0, absent-1)
+			}
+		}
 	}
 	leave := func(s *seat) {
 		if absent > 0 && !s.absent {

@@ -136,6 +136,10 @@ func (c *Counts) add(o Counts) {
 	c.Renewed += o.Renewed
 	c.Locked += o.Locked
 	c.Elected += o.Elected
+	c.Late += o.Late
+	c.Wiped += o.Wiped
+	c.Barred += o.Barred
+	c.LetIn += o.LetIn
 	c.Judged += o.Judged
 	c.Undecided += o.Undecided
 }

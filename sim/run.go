@@ -78,6 +78,8 @@ type Counts struct {
 	Duplicates                 uint64 // batches that were in the log twice
 	Told, Overtaken            uint64 // events that watchers were told of; watches that a compaction overtook
 	Renewed, Locked, Elected   uint64 // acknowledged renewals of leases, locks and elections
+	Late, Wiped                uint64 // members that started late; disks that were lost
+	Barred, LetIn              uint64 // members that did not start after that; members that began anew, as nobody knew them
 	Judged, Undecided          uint64 // requests that porcupine judged, or could not in time
 }
 
@@ -166,9 +168,14 @@ func (r *Run) stamp() uint64 {
 // live is the course of a run: trouble, recovery, and once more from what the disks hold alone.
 func (r *Run) live() {
 	r.addSeats()
+	r.pickLate()
 	for _, s := range r.seats {
 		s := s
-		r.faultAfter(s.boots.Duration(0, time.Second), func() { s.boot(false) })
+		r.faultAfter(s.boots.Duration(0, time.Second)+s.late, func() {
+			if s.lives == 0 {
+				s.boot(false)
+			}
+		})
 	}
 	for range r.setup.Clients {
 		r.addClient().think()
@@ -188,6 +195,7 @@ func (r *Run) live() {
 	r.slowDisks()
 	r.badDisks()
 	r.deposals()
+	r.wipes()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
 	if len(r.present()) < len(r.seats) {

@@ -36,6 +36,8 @@ type Setup struct {
 	Trouble time.Duration
 	Fair    world.Weather
 	Faults  FaultRates
+	// Wipe is the mean time between losses of a member's disks; zero: never in this run.
+	Wipe time.Duration
 	// DiskLeast and DiskMost bound the time that a write of the log waits for the disk.
 	DiskLeast, DiskMost time.Duration
 }
@@ -103,7 +105,12 @@ func pickSetup(seed uint64) Setup {
 		BadDisk:   rate(350, 15*time.Second, 60*time.Second),
 		Usurper:   rate(350, 5*time.Second, 40*time.Second),
 	}
+	wipes := prng.New(seed, "wipes")
+	if d := wipes.Duration(2*time.Second, 30*time.Second); wipes.Permille(300) {
+		c.Wipe = d
+	}
 	if succession > 0 {
+		c.Wipe = 0
 		c.Faults = FaultRates{Depose: succession}
 	}
 	return c

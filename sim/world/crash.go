@@ -77,6 +77,33 @@ func (h *Host) end() {
 	}
 }
 
+// Wipe empties the disks of a host that is down, as where a new disk stands in the place of one that was lost. restore puts what was there back
+// in the place of what is there then; the host must be down again.
+func (h *Host) Wipe() (restore func()) {
+	if h.up {
+		panic("world: the disks of a host that is up can't be taken away")
+	}
+	type content struct {
+		names, durable []entry
+		pending        []change
+	}
+	kept := make([]content, len(h.disks))
+	for i, d := range h.disks {
+		kept[i] = content{d.names, d.durable, d.pending}
+		d.names, d.durable, d.pending = nil, nil, nil
+	}
+	h.w.Note(Crash, h.id, uint64(h.epoch), 3)
+	return func() {
+		if h.up {
+			panic("world: the disks of a host that is up can't be put back")
+		}
+		for i, d := range h.disks[:len(kept)] {
+			d.names, d.durable, d.pending = kept[i].names, kept[i].durable, kept[i].pending
+		}
+		h.w.Note(Crash, h.id, uint64(h.epoch), 4)
+	}
+}
+
 // step is called before each disk operation that changes something. It returns whether the host dies in this one: the
 // operation then does a part of its work and panics with died.
 func (h *Host) step(names bool) (dies bool) {

@@ -294,6 +294,7 @@ func (m *Member) EndTurn() {
 		m.proveLeases()
 		m.askReads()
 		m.handleReady()
+		m.decideVersion()
 		if m.peersChanged {
 			m.setPeers()
 		}
@@ -334,7 +335,6 @@ func (m *Member) tick() {
 	m.tickLeases()
 	m.tickTransfers()
 	m.tickStop()
-	m.tickCluster()
 	m.tickRemoved()
 	m.writer.settle(m)
 }

@@ -103,8 +103,8 @@ func (m *Member) setPeers() {
 	m.ports.Network.SetPeers(peers)
 }
 
-// tickCluster has the leader set the cluster version, once.
-func (m *Member) tickCluster() {
+// decideVersion has the leader set the cluster version, once, as soon as it can: members wait for it before they serve clients.
+func (m *Member) decideVersion() {
 	if m.role != Leader || m.stopping || m.versionAsked || m.machine.ClusterVersion() != "" {
 		return
 	}

@@ -117,6 +117,8 @@ type Door struct {
 	// rejected thins out the lines about connections that fail.
 	rejected *logging.Rarely
 
+	// ready: the member serves clients, and not only its health checks.
+	ready              atomic.Bool
 	healthy, unhealthy atomic.Uint64
 	checks             *prometheus.GaugeVec
 	checkTotal         *prometheus.CounterVec
@@ -219,5 +221,8 @@ func (d *Door) noteRejected(r listen.Rejection) {
 	d.log.Warn("rejected connection on client endpoint", fields...)
 }
 
-// Ready makes the gRPC health service say so.
-func (d *Door) Ready() { d.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING) }
+// Ready has health checks say that the member serves clients.
+func (d *Door) Ready() {
+	d.ready.Store(true)
+	d.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+}

@@ -32,7 +32,7 @@ func (d *Door) handleHealth(mux *http.ServeMux) {
 	d.handleChecks(mux, "readyz", []check{
 		{"data_corruption", d.checkCorruption},
 		{"serializable_read", d.checkLocalRead},
-		{"linearizable_read", d.checkRead},
+		{"linearizable_read", d.checkReady},
 		{"non_learner", d.checkLearner},
 	})
 }
@@ -123,6 +123,9 @@ func (d *Door) ill(ctx context.Context, local bool, excluded []string) string {
 	if d.backend.Status().Leader == 0 {
 		return "RAFT NO LEADER"
 	}
+	if !d.ready.Load() {
+		return "NOT READY"
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.HealthTimeout)
 	defer cancel()
 	if err := d.checkRead(ctx); err != nil {
@@ -135,6 +138,17 @@ func (d *Door) ill(ctx context.Context, local bool, excluded []string) string {
 func (d *Door) checkLocalRead(context.Context) error {
 	d.backend.View().Release()
 	return nil
+}
+
+// errNotReady is about a member that has not said in its cluster where it is, or does not know the cluster's version.
+var errNotReady = errors.New("the member does not serve clients yet; it does when it has joined its cluster")
+
+// checkReady is checkRead once clients are served.
+func (d *Door) checkReady(ctx context.Context) error {
+	if !d.ready.Load() {
+		return errNotReady
+	}
+	return d.checkRead(ctx)
 }
 
 // checkRead proves that this member and a quorum can serve a read. The error is etcd's text without the code: people and their monitors read it. The wait ends by

@@ -199,8 +199,42 @@ func electionTicks(c *Config) int { return int(c.ElectionTimeout / c.HeartbeatIn
 // requestTimeout is how long a request may take, as etcd has it.
 func requestTimeout(c *Config) time.Duration { return 5*time.Second + 2*c.ElectionTimeout }
 
-// join publishes this member's name and client URLs in its cluster, which takes a quorum, and then lets clients in.
+// join publishes this member's name and client URLs in its cluster, which takes a quorum, and then lets clients in. By then the cluster has
+// a version: clients ask for it first of all, and decide by it what they can do.
 func (s *Server) join() {
+	if !s.publish() || !s.awaitVersion() {
+		return
+	}
+	s.door.Ready()
+	s.serve(door.All)
+	s.sayReady()
+	close(s.ready)
+}
+
+// versionPause is between two looks at the cluster version, which the leader decides on when it begins to lead.
+const versionPause = 5 * time.Millisecond
+
+// awaitVersion waits until this member knows the cluster version. False: the server closes.
+func (s *Server) awaitVersion() bool {
+	look := time.NewTicker(versionPause)
+	defer look.Stop()
+	for {
+		v := s.driver.View()
+		known := v.ClusterVersion() != ""
+		v.Release()
+		if known {
+			return true
+		}
+		select {
+		case <-look.C:
+		case <-s.ctx.Done():
+			return false
+		}
+	}
+}
+
+// publish publishes this member's name and client URLs. False: the server closes, or the member can't go on.
+func (s *Server) publish() bool {
 	urls := texts(s.config.AdvertiseClientURLs)
 	attributes := func() *pb.InternalRaftRequest {
 		return &pb.InternalRaftRequest{ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{
@@ -216,15 +250,12 @@ func (s *Server) join() {
 			break
 		}
 		if s.ctx.Err() != nil || s.watcher.failed.Load() || errors.Is(err, node.ErrStopped) {
-			return
+			return false
 		}
 		s.log.Warn("failed to publish local member to cluster", zap.String("local-member-id", id(s.watcher.self)), zap.Error(err))
 	}
 	s.log.Info("published local member to cluster", zap.String("local-member-id", id(s.watcher.self)), zap.Strings("client-urls", urls))
-	s.serve(door.All)
-	s.door.Ready()
-	s.sayReady()
-	close(s.ready)
+	return true
 }
 
 // serve hands the listeners to the doors: those for metrics, or all others.

@@ -61,7 +61,7 @@ type Member struct {
 	leaseIDs    uint64 // chosen by newLeaseID
 	leaseCounts LeaseCounts
 
-	compacting   bool // a step of a compaction was made a moment ago
+	compactions  compactions
 	peersChanged bool // and the network was not told yet
 	versionAsked bool // this leader has proposed a cluster version
 
@@ -212,9 +212,6 @@ func (m *Member) checkRecovered(r *wal.Recovered) error {
 // maxCommittedBytesPerReady bounds what is applied between two looks at everything else.
 const maxCommittedBytesPerReady = 16 << 20
 
-// compactPause is how long other work comes first between two steps of a compaction.
-const compactPause = time.Millisecond
-
 // bootstrap makes the configuration changes that found a static cluster the first entries of the log, alike on every member. Who is not alone
 // asks the others first.
 func (m *Member) bootstrap() error {
@@ -334,6 +331,7 @@ func (m *Member) tick() {
 	m.tickAsks()
 	m.tickLeases()
 	m.tickTransfers()
+	m.tickCompactions()
 	m.tickStop()
 	m.tickRemoved()
 	m.writer.settle(m)
@@ -440,6 +438,7 @@ func (m *Member) end(err error) {
 	m.stopProposals()
 	m.stopReads()
 	m.stopAsks()
+	m.stopCompactions()
 	m.resetLeases()
 	m.publish()
 	m.ports.Observer.Failed(err)

@@ -230,7 +230,13 @@ func (m *Member) answerBatch(sequence, index uint64, results []statemachine.Resu
 	term := m.term
 	m.later(func() {
 		for i := range waiters {
-			waiters[i].done(Applied{Response: results[i].Response, Index: index, Position: uint32(i), Term: term}, results[i].Err)
+			done, err := waiters[i].done, results[i].Err
+			a := Applied{Response: results[i].Response, Index: index, Position: uint32(i), Term: term}
+			if c := waiters[i].request.GetCompaction(); c.GetPhysical() && err == nil {
+				m.awaitRemoval(c.GetRevision(), func() { done(a, err) })
+				continue
+			}
+			done(a, err)
 		}
 	})
 }

@@ -97,20 +97,6 @@ func (m *Member) snapshotBytes() int64 {
 	return m.config.SnapshotBytes
 }
 
-// compactStepBudget is how many versions a turn's part of a compaction may look at.
-const compactStepBudget = 2000
-
-// compactSome goes on with the physical part of a compaction. Where more is left, a turn of its own follows soon.
-func (m *Member) compactSome() {
-	if m.compacting {
-		return
-	}
-	if m.machine.CompactStep(compactStepBudget) {
-		m.compacting = true
-		m.ports.Clock.After(compactPause, func() { m.compacting = false })
-	}
-}
-
 // takeSnapshot streams the published state to the disk, in the background.
 func (m *Member) takeSnapshot() {
 	s := &m.snapshots

@@ -122,6 +122,7 @@ func (m *Member) shutDown() {
 	m.stopProposals()
 	m.stopReads()
 	m.stopAsks()
+	m.stopCompactions()
 	m.resetLeases()
 	m.stopTransfers()
 	m.writer.closing = true

@@ -79,6 +79,16 @@ func (c *checks) state(r *resident, index, hash uint64, installed bool) {
 	c.run.failFor(c.replicas.Observe(uint64(r.seat.peer.ID), index, hash))
 }
 
+// removed sees a member that has finished removing what a compaction made unreachable, at the end of that turn.
+func (c *checks) removed(r *resident) {
+	published, stored := r.member.Sizes()
+	c.run.counts.Removals++
+	if published != stored {
+		c.run.fail(&Failure{Promise: "published figures are true",
+			Story: fmt.Sprintf("%s says that it stores %d bytes, and stores %d", r.seat.name, published, stored)})
+	}
+}
+
 // leads sees a member become leader.
 func (c *checks) leads(r *resident, term uint64) {
 	c.run.failFor(c.durability.Leader(uint64(r.seat.peer.ID), uint64(r.seat.host.Epoch()), term))

@@ -40,6 +40,8 @@ type resident struct {
 	role   node.Role
 	term   uint64
 	failed bool
+	// removed is the revision below which the member has removed everything.
+	removed int64
 }
 
 var (
@@ -153,7 +155,13 @@ func (s *seat) crash(power bool) {
 func (r *resident) Receive(from port.MemberID, payload []byte) { r.member.Receive(from, payload) }
 
 // EndTurn implements world.Member.
-func (r *resident) EndTurn() { r.member.EndTurn() }
+func (r *resident) EndTurn() {
+	r.member.EndTurn()
+	if to := r.member.CompactedTo(); to != r.removed {
+		r.removed = to
+		r.seat.run.checks.removed(r)
+	}
+}
 
 // Committed implements node.Observer.
 func (r *resident) Committed(index, term uint64, data []byte) {

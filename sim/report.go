@@ -131,6 +131,7 @@ func (c *Counts) add(o Counts) {
 	c.Leaders += o.Leaders
 	c.Installed += o.Installed
 	c.Duplicates += o.Duplicates
+	c.Removals += o.Removals
 	c.Told += o.Told
 	c.Overtaken += o.Overtaken
 	c.Renewed += o.Renewed

@@ -76,6 +76,7 @@ type Counts struct {
 	Partitions, Stops, Failed  uint64
 	Leaders, Installed         uint64 // times a member became leader; snapshots taken over from another
 	Duplicates                 uint64 // batches that were in the log twice
+	Removals                   uint64 // compactions that were carried out on a member to their end
 	Told, Overtaken            uint64 // events that watchers were told of; watches that a compaction overtook
 	Renewed, Locked, Elected   uint64 // acknowledged renewals of leases, locks and elections
 	Late, Wiped                uint64 // members that started late; disks that were lost

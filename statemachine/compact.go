@@ -33,12 +33,14 @@ func (m *Machine) compact(r *pb.CompactionRequest) (*pb.CompactionResponse, erro
 
 // CompactStep removes versions that the log has compacted away and no live view can see, looking at no more than budget
 // events. It says whether there is more to do now. What a live view still pins is not "more": call again once in a while
-// as long as CompactedTo is below CompactRevision.
+// as long as CompactedTo is below CompactRevision. What it removes makes Unpublished true: the sizes are others then.
 //
 // Of each key stay the versions from the compacted revision on and the one visible at it; a deletion before it goes,
 // one exactly at it stays, because a watch may start there.
 func (m *Machine) CompactStep(budget int) (more bool) {
 	p := &m.pass
+	before := m.bytes
+	defer func() { m.changed = m.changed || m.bytes != before }()
 	if !p.running {
 		if p.target = m.removable(); p.target <= p.done {
 			return false

@@ -32,7 +32,7 @@ type View struct {
 }
 
 // Publish returns a view of everything applied so far, which the machine itself keeps pinned until the next Publish. Its
-// cost does not depend on the size of the state; if nothing was applied since the last one, that one is returned.
+// cost does not depend on the size of the state; if nothing has changed since the last one, that one is returned.
 func (m *Machine) Publish() *View {
 	old := m.published
 	if old != nil && !m.changed {
@@ -70,6 +70,9 @@ func (m *Machine) Publish() *View {
 	}
 	return v
 }
+
+// Unpublished says that something has changed since the last Publish: by an entry, or by what a compaction has removed.
+func (m *Machine) Unpublished() bool { return m.changed }
 
 // Published is the view that the last Publish returned.
 func (m *Machine) Published() *View { return m.published }

@@ -174,7 +174,7 @@ seeds with   crashes %d, partitions %d, torn writes %d, snapshots installed %d, 
 faults       %d crashes (%d with loss of power, %d in the middle of disk work), %d partitions, %d pauses, %d graceful stops
 disks        %d torn writes, %d lost writes, %d names undone, %d times full, %d failed syncs, %d members stopped by them
 network      %d messages: %d lost, %d blocked, %d repeated
-members      %d changes of leader, %d snapshots installed, %d batches twice in the log
+members      %d changes of leader, %d snapshots installed, %d batches twice in the log, %d compactions carried out
 empty disks  %d members started late; %d lost their disks: %d times one was refused, %d began anew as nobody knew them
 requests     %d: %d answered, %d refused, %d unknown; porcupine judged %d, could not decide %d
 services     %d watch events told, %d watches overtaken by compactions; %d renewals of leases, %d locks, %d elections won
@@ -187,7 +187,7 @@ speed        %d simulated seconds in %.1f CPU seconds, %.1f s of wall clock
 		w.Crashes, w.PowerLosses, w.CrashedInDiskWork, c.Partitions, w.Pauses, c.Stops,
 		w.TornWrites, w.LostWrites, w.UndoneNames, w.DiskFull, w.FailedSyncs, c.Failed,
 		w.Messages, w.Lost, w.Blocked, w.Repeated,
-		c.Leaders, c.Installed, c.Duplicates,
+		c.Leaders, c.Installed, c.Duplicates, c.Removals,
 		c.Late, c.Wiped, c.Barred, c.LetIn,
 		t.Ops, c.Answered, c.Refused, c.Unknown, c.Judged, c.Undecided,
 		c.Told, c.Overtaken, c.Renewed, c.Locked, c.Elected,

@@ -95,8 +95,8 @@ var Txn = Unary[*pb.TxnRequest, *pb.TxnResponse]{
 	},
 }
 
-// Compact forgets history (KV.Compact). The log orders it; an answer to a physical one also waits for that, which here is at once:
-// what is compacted can't be read any more, and its memory follows in small steps.
+// Compact forgets history (KV.Compact). The log orders it, and what is compacted can't be read any more at once. Its memory follows in small
+// steps; the answer to a physical one waits for that.
 var Compact = Unary[*pb.CompactionRequest, *pb.CompactionResponse]{
 	Begin: func(l Limits, r *pb.CompactionRequest) (Step, error) {
 		return propose(l, &pb.InternalRaftRequest{Compaction: r})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -40,6 +41,7 @@ const (
 	kindState         // new or existing
 	kindFallback      // exit or proxy
 	kindV2            // phases of the v2 store's removal
+	kindGates         // feature gates: Name=true|false,...
 	kindAnything      // flags of the etcd of ten years ago, accepted whatever they say
 )
 
@@ -122,12 +124,21 @@ func (k kind) check(v string) error {
 	case kindFallback:
 		return oneOf(v, "exit", "proxy")
 	case kindV2:
-		return oneOf(v, "not-yet", "write-only", "write-only-skip-check", "write-only-drop-data", "gone")
+		if oneOf(v, "write-only", "write-only-skip-check", "write-only-drop-data", "gone") != nil {
+			return fmt.Errorf("invalid value %q", v) // in etcd's words, which tests of installers wait for
+		}
+		return nil
+	case kindGates:
+		_, err := parseGates(v)
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("parse error")
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, strconv.ErrRange):
+		return errors.New("value out of range")
 	}
-	return nil
+	return errors.New("parse error")
 }
 
 func oneOf(v string, valid ...string) error {
@@ -268,7 +279,13 @@ func (o options) judge() (warnings []string, err error) {
 		switch opt.fate {
 		case effective:
 		case moot:
-			warnings = append(warnings, fmt.Sprintf("--%s has no effect: %s", opt.name, opt.help))
+			if line, ok := deprecations[opt.name]; ok {
+				warnings = append(warnings, line)
+				continue
+			}
+			if !opt.atDefault() {
+				warnings = append(warnings, fmt.Sprintf("--%s has no effect: %s", opt.name, opt.help))
+			}
 		case missing:
 			if !opt.atDefault() {
 				return warnings, fmt.Errorf("--%s=%s is not supported: %s", opt.name, opt.value, opt.help)
@@ -291,7 +308,7 @@ func (o *option) atDefault() bool {
 		b, _ := time.ParseDuration(o.def)
 		return a == b
 	}
-	return o.value == o.def
+	return o.value == o.def || o.value == "" // as good as not given
 }
 
 // The getters take values that check has let pass, so nothing is left to go wrong.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,10 @@ func TestFlags_Fates(t *testing.T) {
 		{"--max-wals", "3"},
 		{"--experimental-compaction-batch-limit=10"},
 		{"--feature-gates=FastLeaseKeepAlive=false"},
+		{"--feature-gates=InitialCorruptCheck=true"},
+		{"--feature-gates=SetMemberLocalAddr=true,CompactHashCheck=false"},
+		{"--experimental-initial-corrupt-check"},
+		{"--corrupt-check-time=1h"},
 		{"-vv"},
 	}
 	for _, args := range accepted {
@@ -144,10 +149,7 @@ func TestFlags_Fates(t *testing.T) {
 		{"--discovery-endpoints=http://localhost:1"},
 		{"--discovery-fallback=proxy"},
 		{"--force-new-cluster"},
-		{"--corrupt-check-time=1h"},
-		{"--experimental-corrupt-check-time=1h"},
-		{"--feature-gates=InitialCorruptCheck=true"},
-		{"--feature-gates=NoSuchGate=true"},
+		{"--feature-gates=LeaseCheckpointPersist=true"},
 	}
 	for _, args := range refused {
 		if _, _, err := settings(t, args, nil); err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(strings.Split(args[0], "=")[0], "--experimental-")) && !strings.Contains(err.Error(), "feature gate") {
@@ -159,11 +161,27 @@ func TestFlags_Fates(t *testing.T) {
 		{"--force-new-cluster=0"},
 		{"--corrupt-check-time=0ms"},
 		{"--auth-token=simple"},
+		{"--auth-token="},
+		{"--feature-gates=InitialCorruptCheck=false,FastLeaseKeepAlive=true,"},
+		{"--metrics=nosuch"},
+		{"--cipher-suites=TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305"},
 	}
 	for _, args := range atDefault {
 		if _, warnings, err := settings(t, args, nil); err != nil || len(warnings) != 0 {
 			t.Errorf("%v: error %v, warnings %q; want neither", args, err, warnings)
 		}
+	}
+}
+
+// Tools look for these lines of etcd's in the log.
+func TestFlags_DeprecationsInEtcdsWords(t *testing.T) {
+	_, warnings, err := settings(t, []string{"--max-snapshots=3", "--v2-deprecation=gone"}, nil)
+	want := []string{
+		"--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
+		"--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.",
+	}
+	if err != nil || !slices.Equal(warnings, want) {
+		t.Errorf("%q, %v", warnings, err)
 	}
 }
 
@@ -190,7 +208,8 @@ func TestFlags_Validation(t *testing.T) {
 		{"--tls-min-version=TLS1.0", "unexpected TLS version"},
 		{"--cipher-suites=NO_SUCH_SUITE", "unexpected TLS cipher suite"},
 		{"--auto-compaction-mode=sometimes", `unknown auto-compaction-mode "sometimes"`},
-		{"--logger=capnslog", `unknown logger option "capnslog"`},
+		{"--logger=capnslog", `--logger=capnslog is removed in v3.5`},
+		{"--log-format=person", `unknown log format: person, supported values json, console`},
 	} {
 		if _, _, err := settings(t, strings.Fields(c.args), nil); err == nil || !strings.Contains(err.Error(), c.message) {
 			t.Errorf("%s: error %v; want %q", c.args, err, c.message)
@@ -212,7 +231,10 @@ func TestRun_ExitCodes(t *testing.T) {
 		{"--initial-cluster-state=other", 2, "", "initial-cluster-state"},
 		{"--listen-client-urls=ftp://h:1", 2, "", "URL scheme must be http, https, unix, or unixs: ftp://h:1"},
 		{"stray", 1, "", ""},
-		{"--discovery=http://localhost", 1, "", ""},
+		{"--discovery=http://localhost", 2, "", "flag provided but not defined: -discovery\n"},
+		{"--feature-gates=NoSuch=true", 2, "", `invalid value "NoSuch=true" for flag -feature-gates: unrecognized feature gate: NoSuch` + "\n"},
+		{"--v2-deprecation=not-yet", 2, "", `invalid value "not-yet" for flag -v2-deprecation: invalid value "not-yet"` + "\n"},
+		{"--max-txn-ops=99999999999999999999", 2, "", `invalid value "99999999999999999999" for flag -max-txn-ops: value out of range` + "\n"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(strings.Fields(c.args), nil, &stdout, &stderr)

@@ -1,54 +1,72 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 )
 
-// gate is one of etcd's feature gates, with its fate here.
+// gate is one of etcd's feature gates. None steers anything here yet: given another value than its default it is accepted, with one
+// warning that says why it has no effect.
 type gate struct {
 	name string
 	def  bool
-	// fate is moot when both values come to the same here, missing when only the default is there.
-	fate fate
 	help string
 }
 
-// Gates as of etcd 3.7. AllAlpha and AllBeta stand for all gates of a stage, so they count as missing.
+// Gates as of etcd 3.7. AllAlpha and AllBeta stand for all gates of a stage.
 var gates = []gate{
-	{"AllAlpha", false, missing, "some alpha features are not there"},
-	{"AllBeta", false, moot, "beta features are fixed here"},
-	{"CompactHashCheck", false, missing, noCheck},
-	{"FastLeaseKeepAlive", true, moot, "a renewal never waits for anything but the leader's proof that it still leads"},
-	{"InitialCorruptCheck", false, missing, noCheck},
-	{"LeaseCheckpoint", false, moot, "remaining lease times are always kept through the log"},
-	{"LeaseCheckpointPersist", false, moot, "remaining lease times are always kept through the log"},
-	{"PriorityRequest", false, moot, "urgent messages always overtake others"},
-	{"SetMemberLocalAddr", false, missing, "the local address of connections to members can't be chosen yet"},
-	{"StopGRPCServiceOnDefrag", false, moot, "defragmentation does not interrupt the service"},
-	{"TxnModeWriteWithSharedBuffer", true, moot, noBackend},
+	{"AllAlpha", false, "what is behind alpha gates is fixed here, or not there yet"},
+	{"AllBeta", false, "what is behind beta gates is fixed here"},
+	{"CompactHashCheck", false, noCheck},
+	{"FastLeaseKeepAlive", true, "a renewal never waits for anything but the leader's proof that it still leads"},
+	{"InitialCorruptCheck", false, noCheck},
+	{"LeaseCheckpoint", false, "remaining lease times are always kept through the log"},
+	{"LeaseCheckpointPersist", false, "remaining lease times are always kept through the log"},
+	{"PriorityRequest", false, "urgent messages always overtake others"},
+	{"SetMemberLocalAddr", false, noLocalAddr},
+	{"StopGRPCServiceOnDefrag", false, "defragmentation does not interrupt the service"},
+	{"TxnModeWriteWithSharedBuffer", true, noBackend},
+}
+
+// parseGates reads Name=true|false,... Of a gate that is named twice the last value counts.
+func parseGates(text string) (map[string]bool, error) {
+	values := map[string]bool{}
+	for entry := range strings.SplitSeq(text, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			continue
+		}
+		name, value, found := strings.Cut(entry, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !found {
+			return nil, fmt.Errorf("missing bool value for %s", name)
+		}
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return nil, fmt.Errorf("invalid value of %s=%s, err: %w", name, value, err)
+		}
+		if findGate(name) == nil {
+			return nil, fmt.Errorf("unrecognized feature gate: %s", name)
+		}
+		values[name] = on
+	}
+	return values, nil
 }
 
 // judgeGates does for --feature-gates what judge does for flags.
 func (o options) judgeGates() (warnings []string, err error) {
-	for _, entry := range o.list("feature-gates") {
-		name, value, found := strings.Cut(entry, "=")
-		if !found {
-			return warnings, fmt.Errorf("missing bool value for feature gate %s", name)
-		}
-		on, err := strconv.ParseBool(strings.TrimSpace(value))
-		if err != nil {
-			return warnings, fmt.Errorf("invalid value of %s=%s for a feature gate", name, value)
-		}
-		g := findGate(strings.TrimSpace(name))
-		switch {
-		case g == nil:
-			return warnings, fmt.Errorf("unrecognized feature gate: %s", name)
-		case g.fate == missing && on != g.def:
-			return warnings, fmt.Errorf("--feature-gates=%s is not supported: %s", entry, g.help)
-		case g.fate == moot && on != g.def:
-			warnings = append(warnings, fmt.Sprintf("--feature-gates=%s has no effect: %s", entry, g.help))
+	values, err := parseGates(o.text("feature-gates"))
+	if err != nil {
+		return nil, err
+	}
+	if values["LeaseCheckpointPersist"] && !values["LeaseCheckpoint"] && !values["AllAlpha"] {
+		return nil, errors.New("enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint")
+	}
+	for _, g := range gates {
+		if on, given := values[g.name]; given && on != g.def {
+			warnings = append(warnings, fmt.Sprintf("--feature-gates=%s=%t has no effect: %s", g.name, on, g.help))
 		}
 	}
 	return warnings, nil

@@ -149,6 +149,12 @@ func cipherSuite(name string) (uint16, bool) {
 			return s.ID, true
 		}
 	}
+	switch name { // as Go called them at first, and etcd's users still do
+	case "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305":
+		return tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, true
+	case "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305":
+		return tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, true
+	}
 	return 0, false
 }
 
@@ -196,11 +202,15 @@ func (o options) validate() error {
 	if o.duration("compact-hash-check-time") <= 0 {
 		return fmt.Errorf("--compact-hash-check-time must be >0 (set to %v)", o.duration("compact-hash-check-time"))
 	}
-	if l := o.text("logger"); l != "zap" {
+	switch l := o.text("logger"); l {
+	case "zap":
+	case "capnslog":
+		return errors.New("--logger=capnslog is removed in v3.5")
+	default:
 		return fmt.Errorf("unknown logger option %q", l)
 	}
-	if m := o.text("metrics"); m != "basic" && m != "extensive" {
-		return fmt.Errorf("unknown --metrics %q, must be basic or extensive", m)
+	if f := o.text("log-format"); f != "json" && f != "console" && f != "" {
+		return fmt.Errorf("unknown log format: %s, supported values json, console", f)
 	}
 	return nil
 }

@@ -23,9 +23,16 @@ const (
 	noRotation   = "log rotation is not there yet; use an external tool"
 	ancient      = "it belongs to versions long gone"
 	smallSteps   = "compaction always works in small steps between requests"
-	noCheck      = "this check between members is not there yet"
+	noCheck      = "this check between members is not there yet; the member starts and runs without it"
+	noLocalAddr  = "the local address of connections to members can't be chosen yet"
 	noMembership = "changes of the membership are not served yet"
 )
+
+// deprecations are etcd's words about flags that it will drop, too. Tools look for them in the log.
+var deprecations = map[string]string{
+	"max-snapshots":  "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.",
+	"v2-deprecation": "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.",
+}
 
 // table is every flag of etcd 3.7, and the experimental-* spellings of 3.4 to 3.6, with its fate here. A flag that
 // becomes meaningful changes its row, and nothing else, before it is read in settings.go.
@@ -58,7 +65,7 @@ var table = []spec{
 	{group: groupMember, name: "enable-grpc-gateway", kind: kindBool, def: "true", help: "Serve the API as JSON under /v3/."},
 	{group: groupMember, name: "raft-read-timeout", kind: kindDuration, def: "5s", fate: moot, help: "the peer transport finds dead peers by its own heartbeats"},
 	{group: groupMember, name: "raft-write-timeout", kind: kindDuration, def: "5s", fate: moot, help: "the peer transport finds dead peers by its own heartbeats"},
-	{group: groupMember, name: "feature-gates", kind: kindString, def: "", help: "Feature gates, as Name=true|false,..."},
+	{group: groupMember, name: "feature-gates", kind: kindGates, def: "", help: "Feature gates, as Name=true|false,..."},
 	{group: groupMember, name: "config-file", kind: kindString, def: "", help: "YAML file with the configuration; other flags and the environment are then ignored."},
 	{group: groupMember, name: "version", kind: kindBool, def: "false", help: "Print the version and exit."},
 
@@ -67,7 +74,6 @@ var table = []spec{
 	{group: groupClustering, name: "initial-cluster-state", kind: kindState, def: "new", help: "new, or existing to join a cluster."},
 	{group: groupClustering, name: "initial-cluster-token", kind: kindString, def: "etcd-cluster", help: "Token that keeps the ids of unrelated clusters apart."},
 	{group: groupClustering, name: "advertise-client-urls", kind: kindURLs, def: "http://localhost:2379", help: "Client URLs of this member, as clients reach it."},
-	{group: groupClustering, name: "discovery", kind: kindString, def: "", fate: missing, help: noDiscovery},
 	{group: groupClustering, name: "discovery-token", kind: kindString, def: "", fate: missing, help: noDiscovery},
 	{group: groupClustering, name: "discovery-endpoints", kind: kindList, def: "", fate: missing, help: noDiscovery},
 	{group: groupClustering, name: "discovery-dial-timeout", kind: kindDuration, def: "2s", fate: moot, help: noDiscovery},
@@ -82,9 +88,8 @@ var table = []spec{
 	{group: groupClustering, name: "discovery-user", kind: kindString, def: "", fate: moot, help: noDiscovery},
 	{group: groupClustering, name: "discovery-password", kind: kindString, def: "", fate: moot, help: noDiscovery},
 	{group: groupClustering, name: "discovery-fallback", kind: kindFallback, def: "exit", fate: missing, help: "the v2 proxy is gone, only 'exit' is left"},
-	{group: groupClustering, name: "discovery-proxy", kind: kindString, def: "", fate: moot, help: noDiscovery},
 	{group: groupClustering, name: "discovery-srv", kind: kindString, def: "", fate: missing, help: noDiscovery},
-	{group: groupClustering, name: "discovery-srv-name", kind: kindString, def: "", fate: missing, help: noDiscovery},
+	{group: groupClustering, name: "discovery-srv-name", kind: kindString, def: "", fate: moot, help: noDiscovery},
 	{group: groupClustering, name: "strict-reconfig-check", kind: kindBool, def: "true", fate: moot, help: noMembership},
 	{group: groupClustering, name: "pre-vote", kind: kindBool, def: "true", help: "Ask for votes first, so that a member that was cut off does not depose a leader."},
 	{group: groupClustering, name: "auto-compaction-retention", kind: kindString, def: "0", fate: missing, help: "automatic compaction is not there yet; compact from outside, with etcdctl compaction"},
@@ -123,13 +128,13 @@ var table = []spec{
 	{group: groupAuth, name: "auth-token-ttl", kind: kindUint, def: "300", fate: moot, help: noAuth},
 
 	{group: groupMonitoring, name: "enable-pprof", kind: kindBool, def: "false", help: "Serve Go's profiles under /debug/pprof/."},
-	{group: groupMonitoring, name: "metrics", kind: kindString, def: "basic", help: "basic, or extensive for histograms of request times."},
+	{group: groupMonitoring, name: "metrics", kind: kindString, def: "basic", help: "extensive for histograms of request times; anything else means basic."},
 	{group: groupMonitoring, name: "listen-metrics-urls", kind: kindURLs, def: "", help: "URLs to listen on for /metrics, /health, /livez and /readyz."},
 
 	{group: groupLogging, name: "logger", kind: kindString, def: "zap", help: "Only zap."},
-	{group: groupLogging, name: "log-outputs", kind: kindList, def: "default", help: "default, stderr, stdout or files."},
+	{group: groupLogging, name: "log-outputs", kind: kindList, def: "default", help: "default, stderr, stdout or files; or systemd/journal."},
 	{group: groupLogging, name: "log-level", kind: kindString, def: "info", help: "debug, info, warn, error, panic or fatal."},
-	{group: groupLogging, name: "log-format", kind: kindString, def: "json", help: "json or console."},
+	{group: groupLogging, name: "log-format", kind: kindString, def: "json", help: "json or console (on a terminal, unless it is given: for a person)."},
 	{group: groupLogging, name: "enable-log-rotation", kind: kindBool, def: "false", fate: missing, help: noRotation},
 	{group: groupLogging, name: "log-rotation-config-json", kind: kindString, def: `{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}`, fate: moot, help: noRotation},
 	{group: groupLogging, name: "warning-unary-request-duration", kind: kindDuration, def: "300ms", help: "A request that takes longer is logged (0: the default)."},
@@ -140,7 +145,7 @@ var table = []spec{
 	{group: groupTracing, name: "distributed-tracing-instance-id", kind: kindString, def: "", fate: moot, help: noTracing},
 	{group: groupTracing, name: "distributed-tracing-sampling-rate", kind: kindInt, def: "0", fate: moot, help: noTracing},
 
-	{group: groupFeatures, name: "corrupt-check-time", kind: kindDuration, def: "0s", fate: missing, help: noCheck},
+	{group: groupFeatures, name: "corrupt-check-time", kind: kindDuration, def: "0s", fate: moot, help: noCheck},
 	{group: groupFeatures, name: "compact-hash-check-time", kind: kindDuration, def: "1m0s", fate: moot, help: noCheck},
 	{group: groupFeatures, name: "compaction-batch-limit", kind: kindInt, def: "1000", fate: moot, help: smallSteps},
 	{group: groupFeatures, name: "compaction-sleep-interval", kind: kindDuration, def: "0s", fate: moot, help: smallSteps},
@@ -154,9 +159,9 @@ var table = []spec{
 	{group: groupUnsafe, name: "force-new-cluster", kind: kindBool, def: "false", fate: missing, help: "forcing a new cluster is not there yet"},
 	{group: groupUnsafe, name: "unsafe-no-fsync", kind: kindBool, def: "false", fate: moot, help: "what is acknowledged is always synced"},
 
-	{group: groupOlder, name: "experimental-initial-corrupt-check", kind: kindBool, def: "false", fate: missing, help: noCheck},
+	{group: groupOlder, name: "experimental-initial-corrupt-check", kind: kindBool, def: "false", fate: moot, help: noCheck},
 	{group: groupOlder, name: "experimental-corrupt-check-time", kind: kindDuration, def: "0s", alias: "corrupt-check-time"},
-	{group: groupOlder, name: "experimental-compact-hash-check-enabled", kind: kindBool, def: "false", fate: missing, help: noCheck},
+	{group: groupOlder, name: "experimental-compact-hash-check-enabled", kind: kindBool, def: "false", fate: moot, help: noCheck},
 	{group: groupOlder, name: "experimental-compact-hash-check-time", kind: kindDuration, def: "1m0s", alias: "compact-hash-check-time"},
 	{group: groupOlder, name: "experimental-enable-v2v3", kind: kindString, def: "", fate: missing, help: "there is no v2 API"},
 	{group: groupOlder, name: "experimental-backend-bbolt-freelist-type", kind: kindString, def: "map", alias: "backend-bbolt-freelist-type"},
@@ -176,7 +181,7 @@ var table = []spec{
 	{group: groupOlder, name: "experimental-wait-cluster-ready-timeout", kind: kindDuration, def: "5s", fate: moot, help: "clients are served when the member has joined its cluster, not earlier"},
 	{group: groupOlder, name: "experimental-snapshot-catchup-entries", kind: kindUint, def: "5000", alias: "snapshot-catchup-entries"},
 	{group: groupOlder, name: "experimental-stop-grpc-service-on-defrag", kind: kindBool, def: "false", fate: moot, help: "defragmentation does not interrupt the service"},
-	{group: groupOlder, name: "experimental-set-member-localaddr", kind: kindBool, def: "false", fate: missing, help: "the local address of connections to members can't be chosen yet"},
+	{group: groupOlder, name: "experimental-set-member-localaddr", kind: kindBool, def: "false", fate: moot, help: noLocalAddr},
 	{group: groupOlder, name: "experimental-enable-distributed-tracing", kind: kindBool, def: "false", alias: "enable-distributed-tracing"},
 	{group: groupOlder, name: "experimental-distributed-tracing-address", kind: kindString, def: "localhost:4317", alias: "distributed-tracing-address"},
 	{group: groupOlder, name: "experimental-distributed-tracing-service-name", kind: kindString, def: "etcd", alias: "distributed-tracing-service-name"},

@@ -72,6 +72,9 @@ func listenPeers(c *Config) (s *peerSockets, err error) {
 	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() && !c.PeerTLS.Auto {
 		return nil, fmt.Errorf("TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer urls %v with HTTPS scheme", texts(c.ListenPeerURLs))
 	}
+	if err := c.PeerTLS.check(); err != nil {
+		return nil, err
+	}
 	if c.PeerTLS.Enabled() {
 		if s.tls, err = c.PeerTLS.server(); err != nil {
 			return nil, err

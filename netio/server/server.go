@@ -162,7 +162,8 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	if err := s.dir.Opened(); err != nil {
 		return err
 	}
-	s.log.Info("starting member", zap.String("local-member-id", id(self)), zap.String("cluster-id", fmt.Sprintf("%x", cluster)), zap.String("name", c.Name))
+	s.log.Info("starting member", zap.String("local-member-id", id(self)), zap.String("cluster-id", fmt.Sprintf("%x", cluster)), zap.String("name", c.Name),
+		zap.Uint64("snapshot-catchup-entries", c.CatchUpEntries))
 	s.driver.Start(m)
 	s.started = true
 	return nil

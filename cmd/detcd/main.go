@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/detcd/detcd/netio/driver"
 	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/netio/server"
 	"github.com/detcd/detcd/node"
@@ -171,7 +172,12 @@ func serve(cfg server.Config, logger *zap.Logger) int {
 		if errors.Is(err, node.ErrBootstrapped) {
 			what = "the member does not start: its data is not here"
 		}
-		logger.Error(what, zap.Error(err))
+		fields := []zap.Field{zap.Error(err)}
+		var bug *driver.Bug
+		if errors.As(err, &bug) {
+			fields = append(fields, zap.ByteString("stack", bug.Stack))
+		}
+		logger.Error(what, fields...)
 		_ = s.Close(expired())
 		return exitFailed
 	case sig := <-signals:

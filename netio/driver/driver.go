@@ -100,7 +100,7 @@ func (d *Driver) Clock() port.Clock { return &d.clock }
 
 // Lane returns a new lane of the member, a goroutine of its own.
 func (d *Driver) Lane() port.Lane {
-	l := newLane(&d.inbox)
+	l := newLane(d)
 	d.lanes = append(d.lanes, l)
 	return l
 }
@@ -166,7 +166,7 @@ func (d *Driver) Fail(err error) {
 	d.fail.Do(func() { d.failed <- err })
 }
 
-// Failed delivers the error that made the member give up, once, if that happens. The member then answers all calls with
+// Failed delivers the error that made the member give up, once, if that happens: its own, or a *Bug. The member then answers all calls with
 // errors, until Stop.
 func (d *Driver) Failed() <-chan error { return d.failed }
 
@@ -246,10 +246,12 @@ const maxSpareItems = 1 << 14
 // turn handles what has come. Messages go before timers: after a pause, a heartbeat that waits here must be seen before the
 // timer that would miss it.
 func (d *Driver) turn(items []item) {
+	handled := 0
+	defer d.caught(func() { d.giveUp(items[handled:]) })
 	d.clock.beginTurn()
 	start := d.clock.now
-	for i := range items {
-		d.handle(&items[i])
+	for ; handled < len(items); handled++ {
+		d.handle(&items[handled])
 	}
 	fired := d.clock.fire()
 	d.member.EndTurn()

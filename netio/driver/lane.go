@@ -10,10 +10,10 @@ import (
 // lane is a goroutine that does the member's blocking work, one piece after the other. Its queue is as long as the member
 // makes it: the member bounds what it has under way.
 type lane struct {
-	inbox *inbox
-	mu    sync.Mutex
-	more  sync.Cond
-	queue []piece
+	driver *Driver
+	mu     sync.Mutex
+	more   sync.Cond
+	queue  []piece
 	// closed: the queue takes nothing any more, and what has not begun never will.
 	closed bool
 	ended  chan struct{}
@@ -23,8 +23,8 @@ type piece struct{ work, done func() }
 
 var _ port.Lane = (*lane)(nil)
 
-func newLane(b *inbox) *lane {
-	l := &lane{inbox: b, ended: make(chan struct{})}
+func newLane(d *Driver) *lane {
+	l := &lane{driver: d, ended: make(chan struct{})}
 	l.more.L = &l.mu
 	go l.run()
 	return l
@@ -55,9 +55,18 @@ func (l *lane) run() {
 		l.queue[0] = piece{}
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
-		p.work()
-		l.inbox.serve(item{kind: itemDone, fn: p.done})
+		if !l.do(p.work) {
+			continue // nothing may follow from work that was not done
+		}
+		l.driver.inbox.serve(item{kind: itemDone, fn: p.done})
 	}
+}
+
+// do does a piece of work, and reports whether it came to its end.
+func (l *lane) do(work func()) (done bool) {
+	defer l.driver.caught(func() { done = false })
+	work()
+	return true
 }
 
 // close ends the lane and waits for the piece at work, until ctx is done. It reports whether nothing was cut off.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,9 @@ func (t *Transport) accept(l net.Listener) {
 			if t.closing.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			t.log(port.Warn, "could not accept a connection of a peer", "address", l.Addr(), "error", err)
+			if leftOut, ok := t.rare.Allow("accept"); ok {
+				t.log(port.Warn, "could not accept a connection of a peer", "address", l.Addr(), "error", err, "left-out", leftOut)
+			}
 			select {
 			case <-time.After(acceptPause):
 			case <-t.closing.Done():
@@ -31,31 +34,96 @@ func (t *Transport) accept(l net.Listener) {
 			}
 			continue
 		}
-		select {
-		case t.greeters <- struct{}{}:
-			t.workers.Go(func() { t.admit(conn) })
-		default:
-			// Too many that say nothing: none of them is a member, who would.
-			_ = conn.Close()
+		// Before there is a goroutine for it: so many there are at most, and some that end.
+		stage := &t.greeters
+		secure, _ := conn.(*tls.Conn)
+		if secure != nil {
+			stage = &t.handshakes
 		}
+		g := stage.enter(t.closing, conn)
+		if g == nil {
+			_ = conn.Close()
+			return
+		}
+		t.workers.Go(func() { t.admit(g, secure) })
 	}
 }
 
 // admit hears a greeting, and then messages, from a connection that someone dialled.
-func (t *Transport) admit(conn net.Conn) {
-	defer conn.Close()
+func (t *Transport) admit(g *guest, secure *tls.Conn) {
+	conn := g.conn
+	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(t.closing, func() { _ = conn.Close() })
-	p, err := t.welcome(conn)
+	if secure != nil {
+		g = t.secure(g, secure)
+	}
+	var p *peer
+	if g != nil {
+		p = t.identify(g)
+	}
 	stop()
-	<-t.greeters
-	if err != nil {
-		// Someone who comes and goes without a word only looks whether the port is open.
-		if !errors.Is(err, io.EOF) && t.strange.first(strangerKey(conn, err)) {
-			t.log(port.Warn, "refused a connection on the peer address", "remote-addr", conn.RemoteAddr(), "error", err)
+	if p != nil {
+		p.hear(conn)
+	}
+}
+
+// secure makes the TLS connection of a guest, who is one among those who greet then. Nil: it failed.
+func (t *Transport) secure(g *guest, secure *tls.Conn) *guest {
+	if err := t.handshake(secure); err != nil {
+		if !t.handshakes.leave(g) {
+			t.noteRejected(secure, err)
 		}
+		return nil
+	}
+	// The place among the handshakes is kept until there is one among the greetings, so that the number of both is bounded.
+	next := t.greeters.enter(t.closing, g.conn)
+	if t.handshakes.leave(g) && next != nil {
+		t.greeters.leave(next)
+		return nil
+	}
+	return next
+}
+
+// identify hears who a guest is. Nil: no peer.
+func (t *Transport) identify(g *guest) *peer {
+	p, err := t.welcome(g.conn)
+	// Someone who comes and goes without a word only looks whether the port is open.
+	if thrown := t.greeters.leave(g); err != nil && !thrown && !errors.Is(err, io.EOF) && t.strange.first(strangerKey(g.conn, err)) {
+		t.log(port.Warn, "refused a connection on the peer address", "remote-addr", g.conn.RemoteAddr(), "error", err)
+	}
+	return p
+}
+
+// handshake makes the TLS connection, or fails in time.
+func (t *Transport) handshake(secure *tls.Conn) error {
+	if err := secure.SetDeadline(time.Now().Add(t.config.DialTimeout)); err != nil {
+		return err
+	}
+	return secure.HandshakeContext(t.closing)
+}
+
+// noteRejected logs a TLS handshake that failed, in etcd's words. Who comes and goes without a word only looks whether the port is open.
+func (t *Transport) noteRejected(secure *tls.Conn, err error) {
+	if errors.Is(err, io.EOF) || t.closing.Err() != nil {
 		return
 	}
-	p.hear(conn)
+	leftOut, ok := t.rare.Allow("rejected " + hostOf(secure) + " " + err.Error())
+	if !ok {
+		return
+	}
+	kv := []any{"remote-addr", secure.RemoteAddr(), "server-name", secure.ConnectionState().ServerName, "error", err}
+	if leftOut > 0 {
+		kv = append(kv, "left-out", leftOut)
+	}
+	t.log(port.Warn, "rejected connection on peer endpoint", kv...)
+}
+
+// noteThrown logs that someone who said nothing had to make way.
+func (t *Transport) noteThrown(g *guest) {
+	if leftOut, ok := t.rare.Allow("thrown " + g.host); ok {
+		t.log(port.Warn, "closed a connection on the peer address: it did not say in time that it is a member, and others wait", "remote-addr", g.conn.RemoteAddr(),
+			"connected-for", time.Since(g.since).Round(time.Millisecond), "left-out", leftOut)
+	}
 }
 
 // welcome reads a greeting and answers it. It returns the peer whose connection this is.
@@ -74,7 +142,10 @@ func (t *Transport) welcome(conn net.Conn) (*peer, error) {
 	if verdict != Welcome {
 		return nil, &strangerError{from: g.from, cluster: g.cluster, verdict: verdict}
 	}
-	return p, conn.SetDeadline(time.Time{})
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // hear takes messages from a connection that the peer has dialled, until it ends. A newer one takes its place.

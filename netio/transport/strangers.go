@@ -47,10 +47,7 @@ func (s *strangers) first(key string) bool {
 
 // strangerKey tells strangers apart: by host, since each attempt comes from a port of its own, and by what was wrong.
 func strangerKey(conn net.Conn, err error) string {
-	host, _, splitErr := net.SplitHostPort(conn.RemoteAddr().String())
-	if splitErr != nil {
-		host = conn.RemoteAddr().String()
-	}
+	host := hostOf(conn)
 	if e, ok := err.(*strangerError); ok {
 		return host + " " + e.Error()
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/port"
 )
 
@@ -31,6 +32,10 @@ type Config struct {
 	// ObserveRoundTrip is told of each ping's round trip. Nil: nobody is.
 	ObserveRoundTrip func(peer port.MemberID, took time.Duration)
 
+	// Newcomers is how many connections may be in their TLS handshake, and as many others may be open without having said who they are
+	// [128]. When more come, those make way who have been silent for longest.
+	Newcomers int
+
 	// PingInterval is how often a connection is tried [500 ms]; IdleTimeout without an answer, or without anything from a peer that
 	// dialled, ends it [5 s]. WriteTimeout bounds one write [5 s], DialTimeout dialling and greeting [2 s].
 	PingInterval, IdleTimeout, WriteTimeout, DialTimeout time.Duration
@@ -40,7 +45,13 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration
 }
 
+// defaultNewcomers is Config.Newcomers where nobody says otherwise.
+const defaultNewcomers = 128
+
 func (c Config) withDefaults() Config {
+	if c.Newcomers == 0 {
+		c.Newcomers = defaultNewcomers
+	}
 	for _, d := range []struct {
 		value *time.Duration
 		def   time.Duration
@@ -69,8 +80,9 @@ type Transport struct {
 	closing    context.Context
 	beginClose context.CancelFunc
 	workers    sync.WaitGroup // goroutines of peers and connections
-	// greeters bounds the connections that have not greeted yet.
-	greeters chan struct{}
+	// handshakes and greeters are the connections that have not come so far yet.
+	handshakes, greeters lobby
+	rare                 *logging.Rarely
 
 	mu      sync.RWMutex
 	peers   map[port.MemberID]*peer
@@ -80,17 +92,20 @@ type Transport struct {
 
 var _ port.Network = (*Transport)(nil)
 
-// maxGreeters is how many connections may be open without having said who they are.
-const maxGreeters = 128
+// rareInterval is how often a line may come again that whoever can dial this member can cause.
+const rareInterval = 5 * time.Second
 
 // New returns a transport that listens, and knows no peer yet: until SetPeers it refuses all.
 func New(c Config) *Transport {
 	t := &Transport{
-		config:   c.withDefaults(),
-		origin:   time.Now(),
-		greeters: make(chan struct{}, maxGreeters),
-		peers:    map[port.MemberID]*peer{},
-		removed:  map[port.MemberID]bool{},
+		config:  c.withDefaults(),
+		origin:  time.Now(),
+		rare:    logging.NewRarely(rareInterval),
+		peers:   map[port.MemberID]*peer{},
+		removed: map[port.MemberID]bool{},
+	}
+	for _, l := range []*lobby{&t.handshakes, &t.greeters} {
+		l.size, l.thrown = t.config.Newcomers, t.noteThrown
 	}
 	t.strange.init()
 	t.closing, t.beginClose = context.WithCancel(context.Background())

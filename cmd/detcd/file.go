@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sort"
@@ -27,6 +28,28 @@ var sections = map[string]struct {
 	"discovery-config": {"discovery-", nil},
 }
 
+// insideOnly says which section a flag belongs to that is no key of its own in etcd's files. There such a key is unknown, and does nothing.
+func insideOnly(name string) (section string, inside bool) {
+	switch {
+	case strings.HasPrefix(name, "socket-"):
+		return "socket-options", true
+	case strings.HasPrefix(name, "discovery-") && !strings.HasPrefix(name, "discovery-srv"):
+		return "discovery-config", true
+	case name == "peer-skip-client-san-verification":
+		return "peer-transport-security", true
+	}
+	bare, peer := strings.CutPrefix(name, "peer-")
+	switch bare {
+	case "cert-file", "key-file", "client-cert-auth", "client-cert-file", "client-key-file", "client-crl-file", "crl-file", "client-cert-allowed-hostname",
+		"cert-allowed-cn", "cert-allowed-hostname", "trusted-ca-file", "auto-tls":
+		if peer {
+			return "peer-transport-security", true
+		}
+		return "client-transport-security", true
+	}
+	return "", false
+}
+
 // parseFile reads a configuration file in YAML. It replaces what flags and environment said. Keys that stand for no flag
 // are tolerated, as etcd does; they are returned as warnings.
 func (o options) parseFile(path string) (warnings []string, err error) {
@@ -44,6 +67,10 @@ func (o options) parseFile(path string) (warnings []string, err error) {
 	for _, key := range sortedKeys(keys) {
 		section, nested := sections[key]
 		if !nested {
+			if section, inside := insideOnly(key); inside {
+				warnings = append(warnings, fmt.Sprintf("unknown key in %s: %s (it belongs into the section %s)", path, key, section))
+				continue
+			}
 			w, err := o.fromFile(path, key, key, keys[key])
 			if err != nil {
 				return warnings, err
@@ -83,8 +110,20 @@ func (o options) fromFile(path, key, name string, value any) (warnings []string,
 	if !ok || name == "version" || name == "config-file" {
 		return []string{fmt.Sprintf("unknown key in %s: %s", path, key)}, nil
 	}
-	text, given := fileValue(opt.kind, value)
-	if !given {
+	if value == nil {
+		return nil, nil // a key without a value keeps the default
+	}
+	if words, ok := value.([]any); ok {
+		return nil, wrap(path, key, opt.assignWords(words))
+	}
+	text, err := fileValue(opt.kind, value)
+	switch {
+	case err != nil:
+		return nil, wrap(path, key, err)
+	case text == "" && opt.kind != kindString: // where it means "not set"
+		return nil, nil
+	case opt.kind == kindV2: // deprecated; stock looks at its value on the command line only
+		opt.value, opt.from = text, fromFile
 		return nil, nil
 	}
 	if err := opt.assign(text, fromFile); err != nil {
@@ -93,29 +132,75 @@ func (o options) fromFile(path, key, name string, value any) (warnings []string,
 	return nil, nil
 }
 
-// fileValue renders a YAML value as a flag's. Keys without a value, and empty strings where they mean "not set", keep
-// the default.
-func fileValue(k kind, value any) (text string, given bool) {
-	switch v := value.(type) {
-	case nil:
-		return "", false
-	case string:
-		if v == "" && k != kindString {
-			return "", false
-		}
-		return v, true
-	case int:
-		if k == kindDuration {
-			return time.Duration(v).String(), true
-		}
-	case []any:
-		words := make([]string, len(v))
-		for i := range v {
-			words[i] = fmt.Sprint(v[i])
-		}
-		return strings.Join(words, ","), true
+func wrap(path, key string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return fmt.Sprint(value), true
+	return fmt.Errorf("%s: %s: %w", path, key, err)
+}
+
+// assignWords sets a flag from a list in a file. Its words are kept as they are, commas in them, too.
+func (o *option) assignWords(list []any) error {
+	if o.kind != kindList && o.kind != kindURLs {
+		return errors.New("one value is expected, not a list")
+	}
+	words := make([]string, len(list))
+	for i, v := range list {
+		text, err := textValue(v)
+		if err != nil {
+			return err
+		}
+		words[i] = text
+	}
+	if err := o.assign(strings.Join(words, ","), fromFile); err != nil {
+		return err
+	}
+	o.words = words
+	return nil
+}
+
+// plain tells the kinds whose value is a number, a truth value or a time.
+func (k kind) plain() bool {
+	switch k {
+	case kindBool, kindUint, kindUint32, kindInt, kindDuration:
+		return true
+	}
+	return false
+}
+
+// fileValue renders a YAML value as a flag's.
+func fileValue(k kind, value any) (string, error) {
+	if k == kindAnything {
+		return fmt.Sprint(value), nil
+	}
+	if !k.plain() {
+		return textValue(value)
+	}
+	switch v := value.(type) {
+	case float64:
+		if n := int64(v); float64(n) == v { // 1e3 is a way to write a number
+			return fileValue(k, n)
+		}
+	case int:
+		return fileValue(k, int64(v))
+	case int64:
+		if k == kindDuration {
+			return time.Duration(v).String(), nil
+		}
+	case map[any]any:
+		return "", errors.New("one value is expected, not a section")
+	}
+	return fmt.Sprint(value), nil
+}
+
+// textValue takes text only. YAML reads on, 007 and 1e3 as something else, and what was written is lost: a name or a token would not be the one
+// that was meant. Stock etcd refuses them, too.
+func textValue(value any) (string, error) {
+	text, ok := value.(string)
+	if !ok {
+		return "", fmt.Errorf("text is expected, but YAML reads what is written there as %v; put it in quotes", value)
+	}
+	return text, nil
 }
 
 func sortedKeys(m map[string]any) []string {

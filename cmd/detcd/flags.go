@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -73,6 +74,7 @@ type option struct {
 	*spec
 	value string
 	from  origin
+	words []string // of a list in a file; nil: value holds them, with commas between
 }
 
 // String and Set make an option a flag.Value.
@@ -95,7 +97,7 @@ func (o *option) assign(v string, from origin) error {
 	if err := o.kind.check(v); err != nil {
 		return err
 	}
-	o.value, o.from = v, from
+	o.value, o.from, o.words = v, from, nil
 	return nil
 }
 
@@ -344,7 +346,10 @@ func (o options) urls(name string) []url.URL {
 }
 
 func (o options) list(name string) []string {
-	var words []string
+	words := slices.Clone(o[name].words)
+	if words != nil {
+		return words
+	}
 	for _, w := range strings.Split(o[name].value, ",") {
 		if w = strings.TrimSpace(w); w != "" {
 			words = append(words, w)

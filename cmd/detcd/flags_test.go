@@ -303,3 +303,100 @@ no-such-key: 7
 		t.Errorf("log outputs %q", got)
 	}
 }
+
+// What YAML makes of a value must not become another one, and text is text only. The comments say what stock etcd 3.7.3 does.
+func TestConfigFile_KeepsWhatIsWritten(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		flag string
+		want string // empty: refused
+	}{
+		// Stock refuses all of these: cannot unmarshal bool (number) into ... of type string.
+		{"name: on", "name", ""},
+		{"name: yes", "name", ""},
+		{"name: 007", "name", ""},
+		{"name: 1e3", "name", ""},
+		{"name: 0x10", "name", ""},
+		{"name: 1.50", "name", ""},
+		{"name: [a, b]", "name", ""},
+		{"name: {a: b}", "name", ""},
+		{"initial-cluster-token: 007", "initial-cluster-token", ""},
+		{"auto-compaction-retention: 1", "auto-compaction-retention", ""},
+		{"metrics: 5", "metrics", ""},
+		{"log-outputs: [on]", "log-outputs", ""},
+		{"log-outputs: [1]", "log-outputs", ""},
+		{"client-transport-security:\n  cert-file: 7", "cert-file", ""},
+		{"peer-transport-security:\n  allowed-cn: [on]", "peer-cert-allowed-cn", ""},
+		{"max-txn-ops: on", "max-txn-ops", ""},
+		{"max-txn-ops: 1.5", "max-txn-ops", ""},
+		{"max-txn-ops: [1]", "max-txn-ops", ""},
+		{"watch-progress-notify-interval: 5.5", "watch-progress-notify-interval", ""},
+		{"feature-gates: NoSuch=true", "feature-gates", ""},
+		// Stock takes them as written.
+		{"name: 'on'", "name", "on"},
+		{`name: "007"`, "name", "007"},
+		{"name: 2026-11-29", "name", "2026-11-29"},
+		{"name: 12:30:00", "name", "12:30:00"},
+		{"name: 1e400", "name", "1e400"},
+		{"name:", "name", "default"},
+		{"name: a\nname: b", "name", "b"},
+		{`peer-transport-security:
+  allowed-cn: ["Acme, Inc.", b]`, "peer-cert-allowed-cn", "Acme, Inc.|b"},
+		{"v2-deprecation: not-yet", "v2-deprecation", "not-yet"}, // deprecated: the value is not looked at
+		// Stock takes other ways to write a number.
+		{"max-txn-ops: 1e3", "max-txn-ops", "1000"},
+		{"max-txn-ops: 0x10", "max-txn-ops", "16"},
+		{"max-txn-ops: 007", "max-txn-ops", "7"},
+		{"heartbeat-interval: 50.0", "heartbeat-interval", "50"},
+		{"watch-progress-notify-interval: 5e9", "watch-progress-notify-interval", "5s"},
+		{"enable-pprof: on", "enable-pprof", "true"},
+		{"enable-pprof: yes", "enable-pprof", "true"},
+		// Stock refuses these; here their meaning is plain.
+		{`max-txn-ops: "5"`, "max-txn-ops", "5"},
+		{`enable-pprof: "true"`, "enable-pprof", "true"},
+		{"watch-progress-notify-interval: 10m", "watch-progress-notify-interval", "10m"},
+		{"log-outputs: stderr", "log-outputs", "stderr"},
+	} {
+		path := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := newOptions()
+		_, err := o.parseFile(path)
+		switch {
+		case c.want == "" && err == nil:
+			t.Errorf("%q: %s is %q; it should be refused", c.text, c.flag, o.text(c.flag))
+		case c.want != "" && err != nil:
+			t.Errorf("%q: %v", c.text, err)
+		case c.want != "" && o.text(c.flag) != c.want && strings.Join(o.list(c.flag), "|") != c.want:
+			t.Errorf("%q: %s is %q, want %q", c.text, c.flag, o.text(c.flag), c.want)
+		}
+		if c.want == "" && err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: the error does not name the file: %v", c.text, err)
+		}
+	}
+}
+
+// In etcd's files these are keys of sections only; at the top stock does not know them, and they do nothing.
+func TestConfigFile_KeysOfSectionsAreUnknownAtTheTop(t *testing.T) {
+	for key, section := range map[string]string{
+		"cert-file": "client-transport-security", "client-cert-auth": "client-transport-security", "auto-tls": "client-transport-security",
+		"peer-cert-file": "peer-transport-security", "peer-auto-tls": "peer-transport-security", "peer-cert-allowed-cn": "peer-transport-security",
+		"peer-skip-client-san-verification": "peer-transport-security", "socket-reuse-port": "socket-options", "discovery-token": "discovery-config",
+	} {
+		path := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(path, []byte(key+": true\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := newOptions()
+		warnings, err := o.parseFile(path)
+		if err != nil || o[key].from != fromDefault || len(warnings) != 1 || !strings.Contains(warnings[0], section) {
+			t.Errorf("%s: %q, warnings %q, %v", key, o.text(key), warnings, err)
+		}
+	}
+	for _, key := range []string{"discovery-srv", "self-signed-cert-validity", "cipher-suites", "tls-min-version"} {
+		if _, inside := insideOnly(key); inside {
+			t.Errorf("%s is a key of its own", key)
+		}
+	}
+}

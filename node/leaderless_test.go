@@ -37,6 +37,9 @@ func TestLeaderless_WhatIsAnswered(t *testing.T) {
 	if !errors.Is(renewed.err, rpctypes.ErrGRPCNoLeader) || !errors.Is(left.err, rpctypes.ErrGRPCNoLeader) {
 		t.Errorf("a renewal: %v; a question: %v", renewed.err, left.err)
 	}
+	if st := s.member.Status(); st.ReadsFailed != 1 || st.ProposalsFailed != 1 {
+		t.Errorf("%d failed reads and %d failed proposals are counted, want one each", st.ReadsFailed, st.ProposalsFailed)
+	}
 	for _, s := range c.seats {
 		s.cut = false
 	}
@@ -67,4 +70,21 @@ func TestLeaderless_WhatWasSentMayBeApplied(t *testing.T) {
 		s.cut = false
 	}
 	c.leader()
+}
+
+// A leader that was held up notes that its heartbeats left late.
+func TestHeartbeats_LateOnesAreCounted(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	s := c.elect(1)
+	c.run(time.Second)
+	if n := s.member.Status().LateHeartbeats; n != 0 {
+		t.Errorf("%d late heartbeats of a leader that nothing held up", n)
+	}
+	s.paused = true
+	c.run(5 * s.member.config.TickInterval)
+	s.resume()
+	c.run(time.Second)
+	if n := s.member.Status().LateHeartbeats; n != 1 {
+		t.Errorf("%d late heartbeats, want 1", n)
+	}
 }

@@ -26,9 +26,10 @@ type Member struct {
 	// incarnation tells this run of the member from its earlier ones; it is durable in the log.
 	incarnation uint64
 
-	term   uint64
-	leader port.MemberID // 0: none known
-	role   Role
+	term       uint64
+	leader     port.MemberID // 0: none known
+	role       Role
+	heartbeats heartbeats
 	// leaderLostAt is when the last known leader was lost.
 	leaderLostAt port.Instant
 	confState    *raftpb.ConfState
@@ -323,6 +324,7 @@ func (m *Member) tick() {
 	if m.newborn != nil {
 		m.tickNewborn()
 	} else {
+		m.noteHeartbeat()
 		m.raft.Tick()
 	}
 	m.campaignAlone()
@@ -335,6 +337,25 @@ func (m *Member) tick() {
 	m.tickStop()
 	m.tickRemoved()
 	m.writer.settle(m)
+}
+
+// heartbeats are those that this member sends as leader, one round a tick.
+type heartbeats struct {
+	last port.Instant // 0: it did not lead at the last tick
+	late uint64       // see Status.LateHeartbeats
+}
+
+// noteHeartbeat notes when a leader's heartbeats leave: late ones let followers think of an election.
+func (m *Member) noteHeartbeat() {
+	h := &m.heartbeats
+	if m.role != Leader {
+		h.last = 0
+		return
+	}
+	if h.last != 0 && m.now().Sub(h.last) > 2*m.config.TickInterval {
+		h.late++
+	}
+	h.last = m.now()
 }
 
 // campaignAlone has a sole voter lead at once: there is nobody to wait for.

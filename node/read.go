@@ -25,6 +25,8 @@ type reads struct {
 	count    int
 	// slow counts rounds that had to be asked again for want of an answer, since this member was opened.
 	slow uint64
+	// failed counts reads that were given up, since this member was opened.
+	failed uint64
 	// postponed rounds wait until this member may ask (see mayAsk).
 	postponed bool
 }
@@ -202,6 +204,7 @@ func (m *Member) tickReads() {
 			n++
 		}
 		r.count -= n
+		r.failed += uint64(n)
 		return list[n:]
 	}
 	expireRounds := func(rounds []*round) []*round {
@@ -235,5 +238,5 @@ func (m *Member) stopReads() {
 	for _, w := range all {
 		m.later(func() { w.done(nil, ErrStopped) })
 	}
-	*r = reads{sequence: r.sequence, slow: r.slow}
+	*r = reads{sequence: r.sequence, slow: r.slow, failed: r.failed}
 }

@@ -23,8 +23,11 @@ type Status struct {
 	// PendingProposals and PendingReads wait in this member.
 	PendingProposals, PendingReads int
 	// ProposalsFailed counts requests whose outcome was not seen in time, SlowReads rounds of reads that the leader did not answer within
-	// half a second or so (see readRetryTicks), both since the member was opened.
-	ProposalsFailed, SlowReads uint64
+	// half a second or so (see readRetryTicks), ReadsFailed reads that were given up, and LateHeartbeats how often this member, as leader, sent its heartbeats more
+	// than two intervals after those before; all since the member was opened.
+	ProposalsFailed, SlowReads, ReadsFailed, LateHeartbeats uint64
+	// Installing says that another member's snapshot is on its way here, or being put in place.
+	Installing bool
 	// Leases counts what happened to leases; LeasesHeld are those whose deadlines this member keeps, as leader.
 	Leases     LeaseCounts
 	LeasesHeld int
@@ -61,6 +64,9 @@ func (m *Member) Status() Status {
 		PendingReads:     m.reads.count,
 		ProposalsFailed:  m.proposals.failed,
 		SlowReads:        m.reads.slow,
+		ReadsFailed:      m.reads.failed,
+		LateHeartbeats:   m.heartbeats.late,
+		Installing:       m.transfers.incoming != nil,
 		Leases:           m.leaseCounts,
 		LeasesHeld:       held,
 		SnapshotIndex:    m.snapshots.lastIndex,

@@ -97,14 +97,16 @@ const (
 
 // Door serves clients of one member.
 type Door struct {
-	config   Config
-	backend  Backend
-	log      *zap.Logger
-	slow     slowLog
-	codec    *codec
-	methods  *methods
-	traffic  traffic
-	registry *prometheus.Registry
+	config  Config
+	backend Backend
+	log     *zap.Logger
+	slow    slowLog
+	codec   *codec
+	methods *methods
+	traffic traffic
+	// timedRange is how a range is carried out.
+	timedRange call.Unary[*pb.RangeRequest, call.RangeAnswer]
+	registry   *prometheus.Registry
 
 	grpc   *grpc.Server
 	health *health.Server
@@ -159,6 +161,7 @@ func New(c Config, b Backend) (*Door, error) {
 	d.grpc = d.newGRPC()
 	d.methods.add(d.grpc)
 	d.traffic.init()
+	d.timedRange = newTimedRange(&d.traffic)
 	d.register(c.Registry)
 	main, err := d.newHTTP()
 	if err != nil {

@@ -181,6 +181,7 @@ func (d *Door) observed(ctx context.Context, m *method, handle func(context.Cont
 	defer d.underWay.Add(-1)
 	m.started.Add(1)
 	m.received.Add(1)
+	d.traffic.clients.of(ctx).unary.Add(1)
 	var resp any
 	err := d.admit(ctx)
 	if err == nil {
@@ -222,6 +223,7 @@ func (d *Door) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamS
 	start := time.Now()
 	m := d.methods.byName[info.FullMethod]
 	m.started.Add(1)
+	d.traffic.clients.of(ss.Context()).stream.Add(1)
 	err := d.runStream(srv, ss, m, handler)
 	code := status.Code(err)
 	if err != nil && code == codes.Unknown {

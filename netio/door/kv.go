@@ -2,6 +2,7 @@ package door
 
 import (
 	"context"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -17,7 +18,7 @@ var kvService = grpc.ServiceDesc{
 	HandlerType: (*any)(nil),
 	Methods: []grpc.MethodDesc{
 		kvMethod("Range", func(ctx context.Context, d *Door, r *pb.RangeRequest) (any, error) {
-			a, err := do(ctx, d, &call.Range, r)
+			a, err := do(ctx, d, &d.timedRange, r)
 			if err != nil {
 				return nil, err
 			}
@@ -51,6 +52,24 @@ var kvService = grpc.ServiceDesc{
 	},
 	Streams:  []grpc.StreamDesc{{StreamName: "RangeStream", ServerStreams: true, Handler: rangeStream}},
 	Metadata: pb.KV_ServiceDesc.Metadata,
+}
+
+// newTimedRange is call.Range with its reading timed.
+func newTimedRange(t *traffic) call.Unary[*pb.RangeRequest, call.RangeAnswer] {
+	return call.Unary[*pb.RangeRequest, call.RangeAnswer]{
+		Begin: call.Range.Begin,
+		Finish: func(r *pb.RangeRequest, o call.Outcome) (call.RangeAnswer, error) {
+			start := time.Now()
+			a, err := call.Range.Finish(r, o)
+			took := time.Since(start).Seconds()
+			if err != nil {
+				t.rangeFailed.Observe(took)
+			} else {
+				t.ranged.Observe(took)
+			}
+			return a, err
+		},
+	}
 }
 
 // kvMethod describes a unary method of KV.

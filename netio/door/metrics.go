@@ -23,6 +23,8 @@ type method struct {
 	received, sent      atomic.Uint64
 	handled             [codeCount]atomic.Uint64
 	duration            prometheus.Histogram // nil unless extensive metrics are on
+	// succeeded and failed time requests of the kinds that etcd times by kind; nil: this is none.
+	succeeded, failed prometheus.Observer
 }
 
 // methods is every method that is served, by its full name.
@@ -30,6 +32,13 @@ type methods struct {
 	all       []*method
 	byName    map[string]*method
 	histogram *prometheus.HistogramVec
+	requests  *prometheus.HistogramVec
+}
+
+// requestKinds are etcd's names for what methods of etcdserverpb ask for, by the methods' names: what goes through the log, and ranges.
+var requestKinds = map[string]string{
+	"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange", "Txn": "Txn", "Compact": "Compaction",
+	"LeaseGrant": "LeaseGrant", "LeaseRevoke": "LeaseRevoke", "Alarm": "Alarm",
 }
 
 var methodLabels = []string{"grpc_method", "grpc_service", "grpc_type"}
@@ -43,6 +52,8 @@ var (
 
 func newMethods(extensive bool) *methods {
 	m := &methods{byName: map[string]*method{}}
+	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "etcd_server_request_duration_seconds",
+		Help: "Response latency distribution in seconds for each type.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"type", "success"})
 	if extensive {
 		m.histogram = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "grpc_server_handling_seconds", Help: "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
@@ -70,6 +81,9 @@ func (m *methods) add(s *grpc.Server) {
 			if m.histogram != nil {
 				n.duration = m.histogram.WithLabelValues(n.name, n.service, n.kind).(prometheus.Histogram)
 			}
+			if kind, ok := requestKinds[n.name]; ok && strings.HasPrefix(service, "etcdserverpb.") {
+				n.succeeded, n.failed = m.requests.WithLabelValues(kind, "true"), m.requests.WithLabelValues(kind, "false")
+			}
 			m.all = append(m.all, n)
 			m.byName["/"+service+"/"+i.Name] = n
 		}
@@ -81,6 +95,7 @@ func (m *methods) Describe(c chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{startedDesc, handledDesc, receivedDesc, sentDesc} {
 		c <- d
 	}
+	m.requests.Describe(c)
 	if m.histogram != nil {
 		m.histogram.Describe(c)
 	}
@@ -102,6 +117,7 @@ func (m *methods) Collect(c chan<- prometheus.Metric) {
 			}
 		}
 	}
+	m.requests.Collect(c)
 	if m.histogram != nil {
 		m.histogram.Collect(c)
 	}
@@ -116,6 +132,13 @@ func (m *method) finish(code codes.Code, took time.Duration) {
 	if m.duration != nil {
 		m.duration.Observe(took.Seconds())
 	}
+	if m.succeeded != nil {
+		if code == codes.OK {
+			m.succeeded.Observe(took.Seconds())
+		} else {
+			m.failed.Observe(took.Seconds())
+		}
+	}
 }
 
 // traffic counts what goes through the doors, apart from calls.
@@ -126,6 +149,10 @@ type traffic struct {
 	operations operations
 	// leaseTTL is of the leases granted to clients of this member, in seconds; the others are how long hashes took.
 	leaseTTL, hash, hashKV prometheus.Histogram
+	clients                clientVersions
+	// ranged and rangeFailed time the reading of ranges, without the wait for a state to read.
+	ranged, rangeFailed prometheus.Observer
+	rangeTimes          *prometheus.HistogramVec
 }
 
 // init makes the histograms; the bounds are etcd's.
@@ -135,6 +162,9 @@ func (t *traffic) init() {
 	}
 	t.leaseTTL = histogram("etcd_debugging_lease_ttl_total", "Bucketed histogram of lease TTLs.", 1, 24)
 	t.hash = histogram("etcd_mvcc_hash_duration_seconds", "The latency distribution of storage hash operation.", .01, 15)
+	t.rangeTimes = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "etcd_server_range_duration_seconds",
+		Help: "The latency distributions of txn.Range", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 20)}, []string{"success"})
+	t.ranged, t.rangeFailed = t.rangeTimes.WithLabelValues("true"), t.rangeTimes.WithLabelValues("false")
 	t.hashKV = histogram("etcd_mvcc_hash_rev_duration_seconds", "The latency distribution of storage hash by revision operation.", .01, 15)
 }
 
@@ -143,7 +173,7 @@ func (d *Door) register(r *prometheus.Registry) {
 	r.MustRegister(d.methods)
 	t := &d.traffic
 	r.MustRegister(
-		t.leaseTTL, t.hash, t.hashKV,
+		t.leaseTTL, t.hash, t.hashKV, t.rangeTimes, &t.clients,
 		counter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.", &t.events),
 		counter("etcd_mvcc_range_total", "Total number of ranges seen by this member.", &t.operations.ranges),
 		counter("etcd_mvcc_put_total", "Total number of puts seen by this member.", &t.operations.puts),

@@ -15,28 +15,46 @@ import (
 
 // timings are the histograms of the disk and the network. They exist before the member does.
 type timings struct {
-	walSync, snapshotSync prometheus.Histogram
-	roundTrips            roundTrips
+	walSync, walWrite, snapshotSync, snapshotWrite prometheus.Histogram
+	roundTrips                                     roundTrips
+	applying                                       *applying
 }
 
 func newTimings() *timings {
-	// The bucket bounds are etcd's, so that dashboards fit: 1 ms to 8 s, and to 65 s for snapshots.
+	// The bucket bounds are etcd's, so that dashboards fit: 1 ms to 8 s, and for whole snapshots 10 ms to 655 s.
+	histogram := func(name, help string, start float64, count int) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(start, 2, count)})
+	}
 	return &timings{
-		walSync: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_disk_wal_fsync_duration_seconds",
-			Help: "The latency distributions of fsync called by WAL.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
-		roundTrips: newRoundTrips(),
-		snapshotSync: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_snap_fsync_duration_seconds",
-			Help: "The latency distributions of fsync called by snap.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		walSync:       histogram("etcd_disk_wal_fsync_duration_seconds", "The latency distributions of fsync called by WAL.", 0.001, 14),
+		walWrite:      histogram("etcd_disk_wal_write_duration_seconds", "The latency distributions of write called by WAL.", 0.001, 14),
+		snapshotSync:  histogram("etcd_snap_fsync_duration_seconds", "The latency distributions of fsync called by snap.", 0.001, 14),
+		snapshotWrite: histogram("etcd_disk_backend_snapshot_duration_seconds", "The latency distribution of backend snapshots.", 0.01, 17),
+		roundTrips:    newRoundTrips(),
+		applying:      newApplying(),
 	}
 }
 
 func (t *timings) wal(d time.Duration)      { t.walSync.Observe(d.Seconds()) }
 func (t *timings) snapshot(d time.Duration) { t.snapshotSync.Observe(d.Seconds()) }
 
+func (t *timings) wroteSnapshot(busy time.Duration) { t.snapshotWrite.Observe(busy.Seconds()) }
+
+// wroteLog is told of each write to the log's files.
+func (s *Server) wroteLog(t *timings) func(int, time.Duration) {
+	return func(n int, took time.Duration) {
+		s.walBytes.Add(uint64(n))
+		t.walWrite.Observe(took.Seconds())
+	}
+}
+
 // newRegistry is what /metrics shows of the member; the doors add what they measure.
 func (s *Server) newRegistry(t *timings) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(t.walSync, t.snapshotSync, t.roundTrips, &networkMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(t.applying.all...)
+	r.MustRegister(descriptorMetrics()...)
+	r.MustRegister(featureMetrics())
+	r.MustRegister(t.walSync, t.walWrite, t.snapshotSync, t.snapshotWrite, t.roundTrips, &networkMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.MustRegister(newMemberMetrics(s)...)
 	r.MustRegister(
 		constant("etcd_server_version", "Which version is running. 1 for 'server_version' label with current version.", "server_version", call.Version),
@@ -99,7 +117,13 @@ func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 	for _, name := range []string{"etcd_server_lease_expired_total", "etcd_debugging_server_lease_expired_total"} {
 		told(name, "The total number of expired leases.", func(g node.Status) uint64 { return g.Leases.Expired })
 	}
-	counter("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", s.walBytes.Load)
+	told("etcd_server_read_indexes_failed_total", "The total number of failed read indexes seen.", func(g node.Status) uint64 { return g.ReadsFailed })
+	told("etcd_server_heartbeat_send_failures_total", "The total number of leader heartbeat send failures (likely overloaded from slow disk).",
+		func(g node.Status) uint64 { return g.LateHeartbeats })
+	gauge("etcd_server_snapshot_apply_in_progress_total", "1 if the server is applying the incoming snapshot. 0 if none.",
+		status(func(g node.Status) bool { return g.Installing }))
+	// A gauge in etcd, too.
+	gauge("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", func() float64 { return float64(s.walBytes.Load()) })
 	gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed.", func() float64 { return float64(s.driver.Status().Committed) })
 	gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied.", func() float64 { return float64(s.driver.Status().Applied) })
 	gauge("detcd_pinned_views", "States in use besides the newest one; one that is held for long keeps compaction from freeing memory.", func() float64 { return float64(s.driver.Status().PinnedViews) })

@@ -29,6 +29,7 @@ func (*networkMetrics) Describe(c chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m *networkMetrics) Collect(c chan<- prometheus.Metric) {
 	self := id(m.server.watcher.self)
+	c <- prometheus.MustNewConstMetric(knownPeersDesc, prometheus.GaugeValue, 1, self, self) // etcd counts itself
 	for _, p := range m.server.peers.Peers() {
 		peer, active := id(p.ID), 0.0
 		if p.Active() {

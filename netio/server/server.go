@@ -138,8 +138,8 @@ func (s *Server) secure() error {
 func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node.Peer, t *timings) (err error) {
 	c := &s.config
 	logger := logging.NewPort(s.log)
-	s.driver = driver.New(driver.Options{})
-	s.watcher = &watcher{driver: s.driver, log: logger, self: self}
+	s.driver = driver.New(driver.Options{ObserveTurn: t.applying.turnEnded})
+	s.watcher = &watcher{driver: s.driver, log: logger, self: self, applying: t.applying}
 	if s.peers, err = openPeers(c, s.sockets, self, cluster, s.driver.Receive, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
 		return err
 	}
@@ -152,8 +152,9 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 		CatchUpEntries:  c.CatchUpEntries,
 	}, node.Ports{
 		Clock: s.driver.Clock(), Network: s.peers,
-		WALDisk: writeCounter{s.dir.WAL(), &s.walBytes}, SnapshotDisk: s.dir.Snapshots(),
-		WALLane: s.driver.Lane(), SnapshotLane: s.driver.Lane(), ReachLane: s.driver.Lane(),
+		WALDisk:      writeObserver{Disk: s.dir.WAL(), wrote: s.wroteLog(t)},
+		SnapshotDisk: writeObserver{Disk: s.dir.Snapshots(), closed: t.wroteSnapshot},
+		WALLane:      s.driver.Lane(), SnapshotLane: s.driver.Lane(), ReachLane: s.driver.Lane(),
 		Logger: logger, Observer: s.watcher,
 	})
 	if err != nil {

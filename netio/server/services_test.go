@@ -12,6 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/version"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
@@ -225,6 +226,9 @@ func TestServer_Metrics(t *testing.T) {
 	if _, err := c.HashKV(ctx, c.Endpoints()[0], 0); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.Compact(ctx, 1000); err == nil {
+		t.Error("the future was compacted")
+	}
 	peer := id(servers[1].watcher.self)
 	lines := []string{
 		"etcd_debugging_mvcc_watcher_total 1", "etcd_debugging_mvcc_watch_stream_total 1", "etcd_debugging_mvcc_events_total 3",
@@ -233,9 +237,19 @@ func TestServer_Metrics(t *testing.T) {
 		"etcd_mvcc_hash_rev_duration_seconds_count 1", "etcd_mvcc_hash_duration_seconds_count 0",
 		"etcd_debugging_lease_ttl_total_sum 1", "etcd_debugging_lease_granted_total 1", "etcd_debugging_lease_revoked_total 1",
 		"etcd_server_proposals_failed_total 0", "etcd_server_slow_read_indexes_total 0",
+		"etcd_server_slow_apply_total 0", "etcd_server_read_indexes_failed_total 0", "etcd_server_snapshot_apply_in_progress_total 0",
+		`etcd_server_range_duration_seconds_count{success="true"} 0`,
+		`etcd_server_request_duration_seconds_count{success="true",type="Put"} 1`, `etcd_server_request_duration_seconds_count{success="true",type="Txn"} 1`,
+		`etcd_server_request_duration_seconds_count{success="false",type="Compaction"} 1`,
+		`etcd_server_client_requests_total{client_api_version="` + version.APIVersion + `",type="stream"} 1`,
+		`etcd_server_feature_enabled{name="InitialCorruptCheck",stage="ALPHA"} 0`,
+		`etcd_network_known_peers{Local="` + id(servers[0].watcher.self) + `",Remote="` + id(servers[0].watcher.self) + `"} 1`,
+		"# TYPE etcd_disk_wal_write_bytes_total gauge",
 		`etcd_network_active_peers{Local="` + id(servers[0].watcher.self) + `",Remote="` + peer + `"} 1`,
 	}
 	positive := []string{
+		"etcd_disk_wal_write_duration_seconds_count ", "etcd_disk_backend_commit_duration_seconds_count ",
+		`etcd_server_apply_duration_seconds_count{op="Batch",success="true",version="v3"} `,
 		"etcd_disk_wal_write_bytes_total ", `etcd_network_peer_sent_bytes_total{To="` + peer + `"} `, `etcd_network_peer_received_bytes_total{From="` + peer + `"} `,
 	}
 	text := metrics(t, servers[0])

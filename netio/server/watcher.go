@@ -18,9 +18,17 @@ type watcher struct {
 	// changes counts the leaders seen.
 	changes atomic.Uint64
 	failed  atomic.Bool
+	// applying times what the member applies, by the turns' goroutine alone.
+	applying *applying
 }
 
 var _ node.Observer = (*watcher)(nil)
+
+// Committed implements node.Observer.
+func (w *watcher) Committed(uint64, uint64, []byte) { w.applying.begin() }
+
+// Applied implements node.Observer.
+func (w *watcher) Applied(uint64, uint64) { w.applying.end() }
 
 // RoleChanged implements node.Observer.
 func (w *watcher) RoleChanged(term uint64, leader port.MemberID, _ node.Role) {

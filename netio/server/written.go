@@ -2,41 +2,69 @@ package server
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/detcd/detcd/node/port"
 )
 
-// writeCounter is a disk that counts the bytes written to its files, for the metrics.
-type writeCounter struct {
+// writeObserver is a disk that tells of what is written to its files, for the metrics.
+type writeObserver struct {
 	port.Disk
-	bytes *atomic.Uint64
+	// wrote is told of each write: how many bytes, and how long it took. Nil: nobody is.
+	wrote func(n int, took time.Duration)
+	// closed is told, when a file that was written to is closed, how long its writes and syncs took. Nil: nobody is.
+	closed func(busy time.Duration)
 }
 
-var _ port.Disk = writeCounter{}
+var _ port.Disk = writeObserver{}
 
 // Create implements port.Disk.
-func (c writeCounter) Create(name string, size int64) (port.File, error) {
-	return c.counted(c.Disk.Create(name, size))
+func (o writeObserver) Create(name string, size int64) (port.File, error) {
+	return o.observed(o.Disk.Create(name, size))
 }
 
 // Open implements port.Disk.
-func (c writeCounter) Open(name string) (port.File, error) { return c.counted(c.Disk.Open(name)) }
+func (o writeObserver) Open(name string) (port.File, error) { return o.observed(o.Disk.Open(name)) }
 
-func (c writeCounter) counted(f port.File, err error) (port.File, error) {
+func (o writeObserver) observed(f port.File, err error) (port.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return countedFile{f, c.bytes}, nil
+	return &observedFile{File: f, observer: &o}, nil
 }
 
-type countedFile struct {
+type observedFile struct {
 	port.File
-	bytes *atomic.Uint64
+	observer *writeObserver
+	written  atomic.Bool
+	busy     atomic.Int64 // nanoseconds
 }
 
 // WriteAt implements port.File.
-func (f countedFile) WriteAt(p []byte, off int64) (int, error) {
+func (f *observedFile) WriteAt(p []byte, off int64) (int, error) {
+	start := time.Now()
 	n, err := f.File.WriteAt(p, off)
-	f.bytes.Add(uint64(n))
+	took := time.Since(start)
+	f.written.Store(true)
+	f.busy.Add(int64(took))
+	if f.observer.wrote != nil {
+		f.observer.wrote(n, took)
+	}
 	return n, err
+}
+
+// Sync implements port.File.
+func (f *observedFile) Sync() error {
+	start := time.Now()
+	err := f.File.Sync()
+	f.busy.Add(int64(time.Since(start)))
+	return err
+}
+
+// Close implements port.File.
+func (f *observedFile) Close() error {
+	if f.observer.closed != nil && f.written.Load() {
+		f.observer.closed(time.Duration(f.busy.Load()))
+	}
+	return f.File.Close()
 }

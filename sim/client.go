@@ -47,16 +47,24 @@ func (c *client) think() {
 	if c.chance.Permille(300) {
 		d = c.chance.Duration(0, 20*time.Millisecond) // bursts are when requests meet
 	}
-	c.run.world.After(d, world.Client, func() {
-		if c.run.quiet || len(c.run.history) >= c.run.setup.OpsMost {
-			return
-		}
-		if c.chance.Permille(50) {
-			c.move()
-		}
-		c.last = c.make.Next(c.seen)
-		c.send(c.last.Message, c.last.Group)
-	})
+	c.run.world.After(d, world.Client, c.next)
+}
+
+// next makes the next request, after a lull if there is one.
+func (c *client) next() {
+	r := c.run
+	if wait := r.lull - r.now(); wait > 0 {
+		r.world.After(time.Duration(wait), world.Client, c.next)
+		return
+	}
+	if r.quiet || len(r.history) >= r.setup.OpsMost {
+		return
+	}
+	if c.chance.Permille(50) {
+		c.move()
+	}
+	c.last = c.make.Next(c.seen)
+	c.send(c.last.Message, c.last.Group)
 }
 
 // move makes the client talk to another member.

@@ -22,10 +22,12 @@ type seat struct {
 	now *resident
 
 	lives     int
-	diskFault bool   // a disk fault is in force
-	hurts     uint64 // disk operations that failed on demand before this life
-	comeback  bool   // a start is scheduled
-	absent    bool   // left out of the recovery
+	diskFault bool         // a disk fault is in force
+	hurts     uint64       // disk operations that failed on demand before this life
+	comeback  bool         // a start is scheduled
+	harm      *harm        // damage that the next start is to find; nil: none
+	older     *world.Image // of the log, some time ago; nil: none yet
+	absent    bool         // left out of the recovery
 	stopping  bool
 	boots     *prng.Source
 	runs      *prng.Source // tells runs apart
@@ -91,7 +93,16 @@ func (s *seat) boot(mayDie bool) {
 		fuse = n
 	}
 	var err error
-	alive := s.host.BurnFuse(fuse, func() { res.member, err = node.Open(cfg, ports) })
+	open := func() error {
+		res.member, err = node.Open(cfg, ports)
+		return err
+	}
+	if s.bootHarmed(open) {
+		s.host.Crash(false)
+		s.bootSoon()
+		return
+	}
+	alive := res.member != nil || s.host.BurnFuse(fuse, func() { _ = open() })
 	switch {
 	case !alive:
 		s.run.story.say("%s dies while it starts", s.name)

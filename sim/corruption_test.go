@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Faults never damage what was synced, as no member can be held to outlive that. A disk that does so must be found out: the member refuses
-// to start, and names the file, rather than serve something else.
+// A disk that damages what was synced must be found out: the member refuses to start, and names the file, rather than serve something else.
+// (Runs do this, too, see damages; here nobody expects it, so that it counts as a failure of the run.)
 func TestBoot_RefusesADamagedLog(t *testing.T) {
 	defer func(reader io.Reader) { rand.Reader = reader }(rand.Reader)
 	for seed := uint64(1); seed <= 5; seed++ {

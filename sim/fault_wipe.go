@@ -121,6 +121,7 @@ func (r *Run) wipe(s *seat, power bool) bool {
 	r.story.say("%s loses its disks", s.name)
 	r.counts.Wiped++
 	s.crash(power)
+	s.harm, s.older = nil, nil
 	s.restore, s.took, s.known = s.host.Wipe(), false, r.checks.newest[uint64(s.peer.ID)] != 0
 	s.bootSoon()
 	return true

@@ -128,6 +128,9 @@ func (c *Counts) add(o Counts) {
 	c.Partitions += o.Partitions
 	c.Stops += o.Stops
 	c.Failed += o.Failed
+	c.Damaged += o.Damaged
+	c.AtRest += o.AtRest
+	c.Stood += o.Stood
 	c.Leaders += o.Leaders
 	c.Installed += o.Installed
 	c.Duplicates += o.Duplicates

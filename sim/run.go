@@ -58,8 +58,9 @@ type Run struct {
 	// onLeader, if not nil, is told of each member that comes to lead.
 	onLeader func(*resident)
 
-	healed  bool // trouble is over
-	quiet   bool // clients make no more requests
+	lull    int64 // until then clients ask for nothing
+	healed  bool  // trouble is over
+	quiet   bool  // clients make no more requests
 	failure *Failure
 }
 
@@ -74,6 +75,7 @@ type Failure struct {
 type Counts struct {
 	Answered, Refused, Unknown uint64 // requests by outcome
 	Partitions, Stops, Failed  uint64
+	Damaged, AtRest, Stood     uint64 // starts refused for damage that was put there; of those, at rest when the power went; starts in spite of it
 	Leaders, Installed         uint64 // times a member became leader; snapshots taken over from another
 	Duplicates                 uint64 // batches that were in the log twice
 	Removals                   uint64 // compactions that were carried out on a member to their end
@@ -195,6 +197,7 @@ func (r *Run) live() {
 	r.storms()
 	r.slowDisks()
 	r.badDisks()
+	r.damages()
 	r.deposals()
 	r.wipes()
 	r.advance(r.setup.Trouble, nil)

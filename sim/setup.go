@@ -47,7 +47,7 @@ const driftMost = 30_000
 
 // FaultRates are the mean times between faults of each kind; zero: never in this run.
 type FaultRates struct {
-	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk, Usurper, Depose time.Duration
+	Crash, Blackout, Restart, Pause, Partition, Storm, SlowDisk, BadDisk, Usurper, Depose, Damage time.Duration
 }
 
 // pickSetup draws a set-up. Every rate is off in some seeds: a fault can hide what another would show.
@@ -112,6 +112,10 @@ func pickSetup(seed uint64) Setup {
 	if succession > 0 {
 		c.Wipe = 0
 		c.Faults = FaultRates{Depose: succession}
+		return c
+	}
+	if d := prng.New(seed, "damage"); d.Permille(400) {
+		c.Faults.Damage = d.Duration(5*time.Second, 30*time.Second)
 	}
 	return c
 }

@@ -172,6 +172,7 @@ func (m *many) summary() error {
 	_, err := fmt.Fprintf(m.out, `seeds        %d ok, %d failed, %d without a result
 seeds with   crashes %d, partitions %d, torn writes %d, snapshots installed %d, full disks %d
 faults       %d crashes (%d with loss of power, %d in the middle of disk work), %d partitions, %d pauses, %d graceful stops
+damage       %d starts refused for it (%d where power went while at rest), %d in spite of it with nothing lost
 disks        %d torn writes, %d lost writes, %d names undone, %d times full, %d failed syncs, %d members stopped by them
 network      %d messages: %d lost, %d blocked, %d repeated
 members      %d changes of leader, %d snapshots installed, %d batches twice in the log, %d compactions carried out
@@ -185,6 +186,7 @@ speed        %d simulated seconds in %.1f CPU seconds, %.1f s of wall clock
 		t.Runs-t.Failed, t.Failed, s.Hung,
 		t.WithCrashes, t.WithPartitions, t.WithTornWrites, t.WithInstalled, t.WithFull,
 		w.Crashes, w.PowerLosses, w.CrashedInDiskWork, c.Partitions, w.Pauses, c.Stops,
+		c.Damaged, c.AtRest, c.Stood,
 		w.TornWrites, w.LostWrites, w.UndoneNames, w.DiskFull, w.FailedSyncs, c.Failed,
 		w.Messages, w.Lost, w.Blocked, w.Repeated,
 		c.Leaders, c.Installed, c.Duplicates, c.Removals,

@@ -28,6 +28,7 @@ type Disk struct {
 	writeFail int   // that many more writes fail
 	hurts     uint64
 	epoch     uint32
+	syncedAt  int64 // when a file was last synced
 }
 
 type entry struct {

@@ -129,6 +129,7 @@ func (f *handle) Sync() error {
 		return fmt.Errorf("sync %s: %w", f.name, errIO)
 	}
 	f.ino.settle()
+	d.syncedAt = d.host.w.now
 	d.host.w.Counts.Syncs++
 	d.host.w.Note(DiskSync, d.host.id, xxhash.Sum64String(f.name), uint64(len(f.ino.data)))
 	return nil

@@ -25,6 +25,8 @@ type Host struct {
 	disks  []*Disk
 	peers  []port.Peer
 
+	unrest int64 // when it last began, went on after a pause, or its disks became slower or faster
+
 	drift    int64 // parts per million that the host's clock runs fast
 	slowness int   // disk latency in percent of normal
 
@@ -72,6 +74,7 @@ func (h *Host) Begin() {
 	}
 	h.epoch++
 	h.up = true
+	h.unrest = h.w.now
 	h.lanes = h.lanes[:0]
 	h.peers = nil
 	h.clock = newClock(h)
@@ -111,7 +114,15 @@ func (h *Host) Disk(name string) *Disk {
 }
 
 // SetSlowness sets what the host's disks take for their work, in percent of the normal time.
-func (h *Host) SetSlowness(percent int) { h.slowness = percent }
+func (h *Host) SetSlowness(percent int) { h.slowness, h.unrest = percent, h.w.now }
+
+// Calm is for how long the host has lived without a pause, and its disks with their normal speed.
+func (h *Host) Calm() time.Duration {
+	if !h.up || h.paused || h.slowness != 100 {
+		return 0
+	}
+	return time.Duration(h.w.now - h.unrest)
+}
 
 // Do has fn called in a turn of the host once d has passed, unless the life that now is has ended by then. The event is
 // held while the host is paused.
@@ -165,7 +176,7 @@ func (h *Host) Pause() {
 
 // Resume lets a paused host go on: all that was held happens now, in order.
 func (h *Host) Resume() {
-	h.paused = false
+	h.paused, h.unrest = false, h.w.now
 	for _, e := range h.held {
 		h.w.schedule(h.w.now, e)
 	}

@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/wal"
+	"github.com/detcd/detcd/sim/prng"
+	"github.com/detcd/detcd/sim/world"
+)
+
+// logged is what a log holds by itself: whose it is, and how far it goes.
+type logged struct {
+	id    wal.Identity
+	batch uint64
+}
+
+// summary reads a log; nil where there is none that can be read.
+func (s *seat) summary(d port.Disk) *logged {
+	sum, err := wal.Verify(d)
+	if err != nil {
+		return nil
+	}
+	return &logged{sum.Identity, sum.Batch}
+}
+
+// find damages the member's disks as planned, in the moment before it starts. It says whether there was something to damage.
+func (s *seat) find(h *harm) bool {
+	log, beside, chance := s.host.Disk("wal"), s.host.Disk("snap"), h.chance
+	older := s.older
+	s.older = log.Image()
+	switch h.kind {
+	case logGone:
+		return log.Clear()
+	case logOlder:
+		if older == nil || older.Empty() {
+			return log.Clear()
+		}
+		log.Restore(older)
+		return true
+	case logOthers:
+		other := s.run.seats[chance.Intn(len(s.run.seats))].host.Disk("wal").Image()
+		if other.Empty() {
+			return log.Clear()
+		}
+		log.Restore(other)
+		return true
+	case besideGone:
+		return beside.Clear()
+	case flipBeside:
+		names, err := beside.List()
+		if err != nil || len(names) == 0 {
+			return false
+		}
+		name := names[chance.Intn(len(names))]
+		f, err := beside.Open(name)
+		if err != nil {
+			return false
+		}
+		size, err := f.Size()
+		return err == nil && size > 0 && flipBit(beside, name, chance.Between(0, size-1), chance)
+	}
+	return h.findInLog(log)
+}
+
+// findInLog damages a place in the log that holds a record.
+func (h *harm) findInLog(log *world.Disk) bool {
+	var records, last []wal.Record
+	_ = wal.Dump(log, func(r wal.Record) error { // an error ends it, and what was read before does
+		records = append(records, r)
+		if h.owed != nil && r.Batch == h.owed.batch && r.Kind != "header" {
+			last = append(last, r)
+		}
+		return nil
+	})
+	if len(records) == 0 {
+		return false
+	}
+	if h.kind == flipLast && len(last) > 0 || h.chance.Permille(300) && len(last) > 0 {
+		records = last
+	}
+	r := records[h.chance.Intn(len(records))]
+	at := r.Offset + h.chance.Between(0, r.Bytes-1)
+	switch h.kind {
+	case cutShort:
+		return log.Truncate(r.File, at)
+	case zeroed:
+		return log.Overwrite(r.File, at, make([]byte, 1<<20))
+	case garbled:
+		garbage := make([]byte, h.chance.Between(1, 4<<10))
+		if h.chance.Permille(500) {
+			garbage = make([]byte, 1<<20)
+		}
+		for i := range garbage {
+			garbage[i] = byte(h.chance.Intn(256))
+		}
+		return log.Overwrite(r.File, at, garbage)
+	}
+	return flipBit(log, r.File, at, h.chance)
+}
+
+func flipBit(d *world.Disk, name string, at int64, chance *prng.Source) bool {
+	return d.Corrupt(name, at, 1<<chance.Intn(8))
+}
+
+// bootHarmed damages the disks of a member that is to find that, starts it, and holds it to its promises: it refuses, and leaves everything as it is; or it has
+// lost nothing. Who refuses gets its disks back as they were, as from an operator who finds the right ones.
+func (s *seat) bootHarmed(open func() error) (refused bool) {
+	h := s.harm
+	if h == nil {
+		return false
+	}
+	s.harm = nil
+	var whole []*world.Image
+	for _, name := range diskNames {
+		whole = append(whole, s.host.Disk(name).Image())
+	}
+	if !s.find(h) {
+		return false // it starts as always
+	}
+	before := s.digest()
+	kept := s.summary(s.host.Disk("wal"))
+	s.run.story.say("%s finds its disks damaged (%d)", s.name, h.kind)
+	err := open()
+	if err == nil {
+		s.run.counts.Stood++
+		s.judgeHarm(h, kept)
+		return false
+	}
+	if !errors.Is(err, wal.ErrCorrupt) && !errors.Is(err, wal.ErrIdentity) && !errors.Is(err, node.ErrLogMissing) && !s.excused(err) {
+		s.run.fail(&Failure{Promise: "damage is named", Story: fmt.Sprintf("%s refuses damaged disks for another reason: %v", s.name, err)})
+	}
+	if !s.excused(err) && s.digest() != before {
+		s.run.fail(&Failure{Promise: "a refusal changes nothing", Story: fmt.Sprintf("%s refuses to start (%v), but has changed its disks", s.name, err)})
+	}
+	s.run.counts.Damaged++
+	if h.power {
+		s.run.counts.AtRest++
+	}
+	for i, name := range diskNames {
+		s.host.Disk(name).Restore(whole[i])
+	}
+	s.run.story.say("%s refuses (%v), and gets its disks back as they were", s.name, err)
+	return true
+}
+
+// judgeHarm sees a member that has started from damaged disks: kept is what its log held by itself.
+func (s *seat) judgeHarm(h *harm, kept *logged) {
+	own := wal.Identity{Cluster: s.run.setup.Node.ClusterID, Member: uint64(s.peer.ID)}
+	switch {
+	case h.owed == nil:
+	case kept == nil || kept.id != own:
+		s.run.fail(&Failure{Promise: "no start with an empty or foreign log", Story: fmt.Sprintf("%s had a log of %d batches, and starts without one (damage %d)",
+			s.name, h.owed.batch, h.kind)})
+	case kept.batch < h.owed.batch:
+		s.run.fail(&Failure{Promise: "synced damage is no torn tail", Story: fmt.Sprintf("%s had synced %d batches, and starts with %d (damage %d, at rest %v, power lost %v)",
+			s.name, h.owed.batch, kept.batch, h.kind, h.rested, h.power)})
+	}
+}
+
+func (s *seat) digest() (sum uint64) {
+	for _, name := range diskNames {
+		sum = sum*31 + s.host.Disk(name).Digest()
+	}
+	return sum
+}

@@ -137,6 +137,9 @@ func (c *Counts) add(o Counts) {
 	c.Removals += o.Removals
 	c.Told += o.Told
 	c.Overtaken += o.Overtaken
+	c.Packs += o.Packs
+	c.PackFragments += o.PackFragments
+	c.OvertakenWithin += o.OvertakenWithin
 	c.Renewed += o.Renewed
 	c.Locked += o.Locked
 	c.Elected += o.Elected

@@ -80,10 +80,13 @@ type Counts struct {
 	Duplicates                 uint64 // batches that were in the log twice
 	Removals                   uint64 // compactions that were carried out on a member to their end
 	Told, Overtaken            uint64 // events that watchers were told of; watches that a compaction overtook
-	Renewed, Locked, Elected   uint64 // acknowledged renewals of leases, locks and elections
-	Late, Wiped                uint64 // members that started late; disks that were lost
-	Barred, LetIn              uint64 // members that did not start after that; members that began anew, as nobody knew them
-	Judged, Undecided          uint64 // requests that porcupine judged, or could not in time
+	// Packs are responses with several revisions, PackFragments fragments with parts of several; OvertakenWithin are watches that a
+	// compaction overtook when they had told of some of what they had yet to tell.
+	Packs, PackFragments, OvertakenWithin uint64
+	Renewed, Locked, Elected              uint64 // acknowledged renewals of leases, locks and elections
+	Late, Wiped                           uint64 // members that started late; disks that were lost
+	Barred, LetIn                         uint64 // members that did not start after that; members that began anew, as nobody knew them
+	Judged, Undecided                     uint64 // requests that porcupine judged, or could not in time
 }
 
 // Result is what came of a run.

@@ -118,6 +118,8 @@ func TestSimulate_SeedsKeepAllPromisesAndReachEverything(t *testing.T) {
 		{"watches that a compaction overtook", sum.Counts.Overtaken}, {"renewals of leases", sum.Counts.Renewed},
 		{"late first starts", sum.Counts.Late}, {"lost disks", sum.Counts.Wiped}, {"members refused for an empty disk", sum.Counts.Barred},
 		{"members that began anew", sum.Counts.LetIn},
+		{"responses with several revisions", sum.Counts.Packs}, {"fragments with several revisions", sum.Counts.PackFragments},
+		{"watches that a compaction overtook in the midst", sum.Counts.OvertakenWithin},
 		{"locks", sum.Counts.Locked}, {"elections won", sum.Counts.Elected},
 	} {
 		if want.n == 0 {

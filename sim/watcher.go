@@ -18,6 +18,7 @@ type watcher struct {
 	run    *Run
 	id     int
 	chance *prng.Source
+	packs  *prng.Source // draws the bounds of packs
 	at     *seat
 	stream *watchStream // nil in between
 	seen   int64        // the newest revision it was told of
@@ -27,7 +28,8 @@ type watcher struct {
 
 func (r *Run) addWatchers() {
 	for id := range r.setup.Watchers {
-		w := &watcher{run: r, id: watcherIDs + id, chance: r.world.Stream("watcher " + string(rune('A'+id)))}
+		w := &watcher{run: r, id: watcherIDs + id, chance: r.world.Stream("watcher " + string(rune('A'+id))),
+			packs: r.world.Stream("packs " + string(rune('A'+id)))}
 		r.watchers = append(r.watchers, w)
 		w.at = r.seats[w.chance.Intn(len(r.seats))]
 		w.openSoon()
@@ -201,6 +203,7 @@ func (w *watcher) told(s *watchStream, resp *pb.WatchResponse) {
 	r.story.say("watcher %d is told by %s: %v", w.id, s.seat.name, toldWatch{resp})
 	w.seen = max(w.seen, resp.GetHeader().GetRevision())
 	r.counts.Told += uint64(len(resp.GetEvents()))
+	s.countPacks(resp)
 	if resp.GetCreated() {
 		rec := s.pending[0]
 		s.pending = s.pending[1:]
@@ -228,7 +231,12 @@ func (w *watcher) told(s *watchStream, resp *pb.WatchResponse) {
 	rec.Told = append(rec.Told, told)
 	if resp.GetCanceled() {
 		rec.Live, s.ended[rec] = false, true
-		r.counts.Overtaken += overtaken(resp)
+		if resp.GetCompactRevision() > 0 {
+			r.counts.Overtaken++
+			if len(rec.Told) > 2 && len(rec.Told[len(rec.Told)-2].Response.GetEvents()) > 0 {
+				r.counts.OvertakenWithin++
+			}
+		}
 		if resp.GetCompactRevision() > 0 && w.chance.Permille(700) && !r.quiet {
 			again := proto.CloneOf(rec.Request)
 			again.StartRevision, again.WatchId = resp.GetCompactRevision(), 0
@@ -237,9 +245,14 @@ func (w *watcher) told(s *watchStream, resp *pb.WatchResponse) {
 	}
 }
 
-func overtaken(resp *pb.WatchResponse) uint64 {
-	if resp.GetCompactRevision() > 0 {
-		return 1
+// countPacks notes what kinds of packs a run reaches.
+func (s *watchStream) countPacks(resp *pb.WatchResponse) {
+	e, counts := resp.GetEvents(), &s.w.run.counts
+	if len(e) == 0 || e[0].GetKv().GetModRevision() == e[len(e)-1].GetKv().GetModRevision() {
+		return
 	}
-	return 0
+	counts.Packs++
+	if resp.GetFragment() {
+		counts.PackFragments++
+	}
 }

@@ -41,6 +41,7 @@ func newWatchStream(w *watcher) *watchStream {
 		ended: make(map[*linearizability.WatchRecord]bool)}
 	c := w.chance
 	o := watch.Options{FragmentBytes: 200 + c.Intn(3000), ChunkBytes: 100 + c.Intn(8000), Wake: s.wake}
+	o.PackBytes, o.PackEvents = 50+w.packs.Intn(5000), 1+w.packs.Intn(30)
 	s.stream = watch.NewStream(s, o)
 	s.notifySoon()
 	return s

@@ -16,6 +16,14 @@ type EventIterator struct {
 	view     *View
 	found    []*version // those to walk; nil: the log, from pos to end
 	pos, end int64
+	vain     int // see Vain
+}
+
+func (it *EventIterator) at(pos int64) *version {
+	if it.found != nil {
+		return it.found[pos]
+	}
+	return it.view.log.at(pos)
 }
 
 // Events starts at the first change at or after main revision from, which may lie in the future: then there are none.
@@ -39,18 +47,16 @@ func (it *EventIterator) Next() (Event, bool) {
 	if it.pos >= it.end {
 		return Event{}, false
 	}
-	e := Event{compacted: it.view.keys.compacted}
-	if it.found != nil {
-		e.v = it.found[it.pos]
-	} else {
-		e.v = it.view.log.at(it.pos)
-	}
+	e := Event{compacted: it.view.keys.compacted, v: it.at(it.pos)}
 	it.pos++
 	return e, true
 }
 
 // Remaining is the number of events that Next has yet to return.
 func (it *EventIterator) Remaining() int64 { return it.end - it.pos }
+
+// Vain is how many keys and versions EventsIn looked at before it gave that up; 0 where it did not.
+func (it *EventIterator) Vain() int { return it.vain }
 
 // Revision is the change's place in the order of all.
 func (e Event) Revision() Revision { return Revision{e.v.main, int64(e.v.sub)} }

@@ -25,16 +25,20 @@ func (v *View) EventsIn(key, rangeEnd []byte, from, until int64) (EventIterator,
 		return all, err
 	}
 	budget := int(min(all.Remaining()/seekCost, seekVersionsMax))
-	if found, ok := v.keys.changesIn(newSpan(key, rangeEnd), from, min(until, v.keys.rev), budget); ok {
+	found, looks, ok := v.keys.changesIn(newSpan(key, rangeEnd), from, min(until, v.keys.rev), budget)
+	if ok {
 		return EventIterator{view: v, found: found, end: int64(len(found))}, nil
 	}
+	all.vain = looks
 	return all, nil
 }
 
-// changesIn gathers the changes of the keys in s at revisions in [from, until], in their order. False: that took more than budget looks.
-func (rd *reader) changesIn(s span, from, until int64, budget int) (found []*version, ok bool) {
+// changesIn gathers the changes of the keys in s at revisions in [from, until], in their order. False: that takes more than budget looks;
+// so many were had.
+func (rd *reader) changesIn(s span, from, until int64, budget int) (found []*version, looks int, ok bool) {
+	most := budget
 	if !s.point && count(rd.live, s)+count(rd.dead, s) > budget {
-		return nil, false
+		return nil, 1, false
 	}
 	changes := func(e entry) bool {
 		budget--
@@ -51,15 +55,15 @@ func (rd *reader) changesIn(s span, from, until int64, budget int) (found []*ver
 	for _, t := range [...]*keyTree{rd.live, rd.dead} {
 		if s.point {
 			if e, here := t.Get(pivot(s.from)); here && !changes(e) {
-				return nil, false
+				return nil, most, false
 			}
 			continue
 		}
 		t.Ascend(pivot(s.from), func(e entry) bool { return !s.past(e.key) && changes(e) })
 		if budget < 0 {
-			return nil, false
+			return nil, most, false
 		}
 	}
 	slices.SortFunc(found, func(a, b *version) int { return cmp.Or(cmp.Compare(a.main, b.main), cmp.Compare(a.sub, b.sub)) })
-	return found, true
+	return found, most - budget, true
 }

@@ -39,7 +39,9 @@ func (w *watchService) Watch(stream pb.Watch_WatchServer) error {
 		wake: make(chan struct{}, 1), requests: make(chan *pb.WatchRequest, requestsMax), failed: make(chan error, 1),
 	}
 	limits := &w.door.config.Limits
-	s.watch = watch.NewStream(w.door.backend, watch.Options{FragmentBytes: limits.MaxRequestBytes + requestOverhead, Wake: s.awake})
+	s.watch = watch.NewStream(w.door.backend, watch.Options{
+		FragmentBytes: limits.MaxRequestBytes + requestOverhead, Room: s.encoder.room, Wake: s.awake,
+	})
 	w.door.traffic.watchStreams.Add(1)
 	defer func() {
 		s.watch.Close()

@@ -235,6 +235,76 @@ func TestWatch_SlowClientsDoNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// Memory of events is used again only when it has been sent: what many watchers share, in whole and in part, arrives as it was, while other
+// streams use memory from the same pool.
+func TestWatch_MemoryOfEventsIsUsedAgainWhenSent(t *testing.T) {
+	b := newSingle()
+	address := opened(t, b, nil)
+	const puts = 400
+	for i := range puts {
+		b.put("k", fmt.Sprintf("%d/", i)+strings.Repeat(string(rune('a'+i%26)), 10<<10))
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			w := watched(t, bounded(t), address)
+			next := map[int64]int{}
+			for i, start := range []int64{2, 2, 2, 300} {
+				r := &pb.WatchCreateRequest{Key: []byte("k"), WatchId: int64(i + 1), StartRevision: start}
+				if err := w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}); err != nil {
+					t.Error(err)
+					return
+				}
+				next[r.WatchId] = int(start - 2)
+			}
+			for left := 3*puts + puts - 298; left > 0; {
+				r, err := w.Recv()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, e := range r.Events {
+					i := next[r.WatchId]
+					if want := fmt.Sprintf("%d/", i) + strings.Repeat(string(rune('a'+i%26)), 10<<10); string(e.Kv.Value) != want {
+						t.Errorf("watcher %d was told %.20q, want %.20q", r.WatchId, e.Kv.Value, want)
+						return
+					}
+					next[r.WatchId]++
+					left--
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Several large revisions come in one response, which stays below what clients take; a watcher that asks for fragments gets parts of it.
+func TestWatch_PacksLargeRevisions(t *testing.T) {
+	b := newSingle()
+	address := opened(t, b, func(c *Config) { c.Limits.MaxRequestBytes = 1 << 20 })
+	for range 10 {
+		b.put("k", strings.Repeat("v", 700<<10))
+	}
+	for _, fragment := range []bool{false, true} {
+		w := watched(t, bounded(t), address)
+		w.create(&pb.WatchCreateRequest{Key: []byte("k"), StartRevision: 2, Fragment: fragment})
+		responses := 0
+		for events := 0; events < 10; responses++ {
+			r := w.next()
+			if n := proto.Size(r); n > watch.PackBytesDefault {
+				t.Errorf("a response of %d bytes", n)
+			}
+			if r.Fragment && !fragment {
+				t.Error("fragments though nobody asked for them")
+			}
+			events += len(r.Events)
+		}
+		if responses != 5 {
+			t.Errorf("fragments %v: %d responses", fragment, responses)
+		}
+	}
+}
+
 func TestLeader_IsRequiredOfMembersWithout(t *testing.T) {
 	b := newSingle()
 	address := opened(t, b, func(c *Config) { c.ElectionTimeout = 20 * time.Millisecond })

@@ -21,6 +21,7 @@ type watchEncoder struct {
 	// events is the last response's, as a buffer.
 	events     []byte
 	eventsData mem.Buffer
+	rooms      []mem.Buffer // that hold events of responses which are yet to be encoded
 }
 
 const (
@@ -50,7 +51,9 @@ func (e *watchEncoder) encode(h header, r *watch.Response, left int) *encoded {
 	e.prefixes = bare.Append(e.prefixes, e.header)
 	e.slices = append(e.slices, mem.SliceBuffer(e.prefixes[start:len(e.prefixes):len(e.prefixes)]))
 	e.parts = append(e.parts, &e.slices[len(e.slices)-1]) // a pointer, because an interface would have each slice's header copied to the heap
-	if len(r.Events) > 0 {
+	if room := e.inRoom(r.Events); room != nil {
+		e.parts = append(e.parts, room)
+	} else if len(r.Events) > 0 {
 		if len(e.events) != len(r.Events) || unsafe.SliceData(e.events) != unsafe.SliceData(r.Events) {
 			e.events, e.eventsData = r.Events, mem.SliceBuffer(r.Events)
 		}
@@ -73,4 +76,10 @@ func (e *watchEncoder) makeRoom(r *watch.Response, left int) {
 }
 
 // forget lets go of what was sent.
-func (e *watchEncoder) forget() { *e = watchEncoder{header: e.header, of: e.of} }
+func (e *watchEncoder) forget() {
+	for i, r := range e.rooms {
+		r.Free()
+		e.rooms[i] = nil
+	}
+	*e = watchEncoder{header: e.header, of: e.of, rooms: e.rooms[:0]}
+}

@@ -10,51 +10,70 @@ import (
 
 // Costs in the budget of a step, in bytes: what a step spends its time on besides copying events.
 const (
-	costScan     = 16 // looking at an event that may not match
+	costScan     = 32 // looking at an event that may not match
 	costResponse = 32 // one response of a cohort
 	costRun      = 64 // looking after a cohort
 )
 
-// batch is a run of events of one cohort, encoded once for all its watchers. Its slices but encoded are used again.
+// batch is a pack of events of one cohort: many revisions, each of them whole, encoded once for all its watchers. Its slices but encoded
+// are used again.
 type batch struct {
 	events  []statemachine.Event
 	encoded []byte
 	ends    []int // ends[i] is where the i-th event ends in encoded
 	next    int64 // the first revision that was not looked at
 	cost    int
+	looked  int // at how many events
 }
 
-// gather fills the batch with the cohort's events in [from, until], at least one whole revision, up to a cost of about budget. It never
-// splits a revision.
-func (b *batch) gather(events statemachine.EventIterator, c *cohort, from, until int64, budget int) {
+// limits bound a pack.
+type limits struct {
+	cost          int // about: it is looked at between two revisions
+	bytes, events int // only a revision that is larger by itself goes beyond bytes; events are counted between two revisions
+}
+
+// gather fills the batch with the cohort's events in [from, until], at least one whole revision, within the limits. It never splits a
+// revision. room makes the memory for the encoded events.
+func (b *batch) gather(events statemachine.EventIterator, c *cohort, from, until int64, most limits, room func(bytes int) []byte) {
 	b.events, b.ends, b.encoded = b.events[:0], b.ends[:0], nil
-	b.next, b.cost = until+1, 0
+	b.next, b.cost, b.looked = until+1, 0, 0
 	size, last := 0, from-1
+	whole, wholeSize := 0, 0 // the events of the revisions before last
 	for e, ok := events.Next(); ok; e, ok = events.Next() {
 		main := e.Revision().Main
 		if main > until {
 			break
 		}
-		if main != last && b.cost >= budget {
-			b.next = main
+		if main != last {
+			if b.cost >= most.cost || len(b.events) >= most.events {
+				b.next = main
+				break
+			}
+			last, whole, wholeSize = main, len(b.events), size
+		}
+		b.looked++
+		b.cost += costScan
+		if !c.wants(e) {
+			continue
+		}
+		n := sizeEventField(e, c.kind.has(withPrevKV))
+		if size += n; size > most.bytes && whole > 0 {
+			// This revision begins the next pack.
+			clear(b.events[whole:])
+			b.events, size, b.next = b.events[:whole], wholeSize, main
 			break
 		}
-		last = main
-		b.cost += costScan
-		if c.wants(e) {
-			n := sizeEventField(e, c.kind.has(withPrevKV))
-			size += n
-			b.cost += n
-			b.events = append(b.events, e)
-		}
+		b.cost += n
+		b.events = append(b.events, e)
 	}
 	if len(b.events) > 0 {
-		b.encode(size, c.kind.has(withPrevKV))
+		b.encode(room(size), c.kind.has(withPrevKV))
 	}
 }
 
-func (b *batch) encode(size int, prevKV bool) {
-	b.encoded = make([]byte, 0, size)
+// encode appends the events to memory that is large enough.
+func (b *batch) encode(to []byte, prevKV bool) {
+	b.encoded = to[:0]
 	for _, e := range b.events {
 		b.encoded = appendEventField(b.encoded, e, prevKV)
 		b.ends = append(b.ends, len(b.encoded))

@@ -135,3 +135,41 @@ func (p *benchPort) Attach(i *watch.Interest, from int64) {
 func (p *benchPort) Detach(i *watch.Interest) {
 	p.waiting = append(p.waiting, func() { p.hub.Detach(i) })
 }
+
+// BenchmarkStreamReplay has a watcher begin at the first of 100,000 revisions; one operation is one event. Rooms are used again at once, as
+// by a door whose client reads.
+func BenchmarkStreamReplay(b *testing.B) {
+	const revisions = 100_000
+	for _, keys := range []int{100, benchInterests} {
+		b.Run(fmt.Sprintf("%d keys", keys), func(b *testing.B) {
+			p := &benchPort{m: statemachine.New()}
+			for i := range revisions {
+				applyTo(b, p.m, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: benchKey(i % keys), Value: make([]byte, 256)}})
+			}
+			p.publish()
+			var room []byte
+			o := watch.Options{Wake: func() {}, Room: func(bytes int) []byte {
+				if cap(room) < bytes {
+					room = make([]byte, 0, bytes)
+				}
+				return room[:0]
+			}}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for events := 0; events < b.N; {
+				s := watch.NewStream(p, o)
+				s.Handle(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
+					Key: []byte("/bench/"), RangeEnd: []byte("/bench0"), StartRevision: 2}}})
+				for more := true; more; {
+					var out []watch.Response
+					out, more = s.Step()
+					for i := range out {
+						events += out[i].EventCount
+					}
+				}
+				s.Close()
+				p.publish()
+			}
+		})
+	}
+}

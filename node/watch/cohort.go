@@ -42,6 +42,7 @@ type cohort struct {
 	// until is the last revision that a queued live cohort has to look at for now.
 	until    int64
 	queued   bool
+	walk     int // how many events are walked before the range's keys are searched again, see events
 	watchers []*watcher
 	// latest is the highest next of any watcher that has joined: a batch from there on is for all of them.
 	latest int64

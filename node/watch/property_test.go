@@ -56,6 +56,8 @@ func TestStream_ToldAsTheHistoryIs(t *testing.T) {
 			c := &checker{name: fmt.Sprint("stream ", i), watches: map[int64]*observed{}}
 			c.options = watch.Options{
 				ChunkBytes:    rapid.SampledFrom([]int{1, 200, 1000, 0}).Draw(t, "chunk"),
+				PackBytes:     rapid.SampledFrom([]int{1, 150, 400, 0}).Draw(t, "pack bytes"),
+				PackEvents:    rapid.SampledFrom([]int{1, 3, 0}).Draw(t, "pack events"),
 				FragmentBytes: rapid.SampledFrom([]int{100, 160, 1 << 20}).Draw(t, "fragment bytes"),
 			}
 			c.client = w.client(c.options)

@@ -118,7 +118,9 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 		}
 		events, _ = c.events(v)
 	}
-	s.batch.gather(events, c, c.next, c.until, budget)
+	most := limits{cost: budget, bytes: s.options.PackBytes, events: s.options.PackEvents}
+	s.batch.gather(events, c, c.next, c.until, most, s.options.Room)
+	s.noteWalk(c, &events)
 	out = s.put(c, out)
 	c.next = max(c.next, s.batch.next)
 	cost = costRun + s.batch.cost
@@ -142,7 +144,23 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 // events are those that a cohort has yet to look at, and perhaps others. Where the range has few changes of many they are not looked for in
 // the log: those that lag would else look at all that happened, each by itself.
 func (c *cohort) events(v *statemachine.View) (statemachine.EventIterator, error) {
+	if c.walk > 0 {
+		return v.Events(c.next)
+	}
 	return v.EventsIn([]byte(c.topic.span.start), c.topic.span.rangeEnd(), c.next, c.until)
+}
+
+// walkPerLook is how many events a cohort walks in the log for each look that it had in vain at the keys of its range.
+const walkPerLook = 32
+
+// noteWalk keeps account of how long a cohort does without a search by keys after one that was in vain. Each step would else pay for
+// another such search.
+func (s *Stream) noteWalk(c *cohort, events *statemachine.EventIterator) {
+	if vain := events.Vain(); vain > 0 {
+		c.walk = walkPerLook * vain
+		s.searchesInVain++
+	}
+	c.walk = max(0, c.walk-s.batch.looked)
 }
 
 // overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The others begin later.

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/watch"
+	"github.com/detcd/detcd/statemachine"
 )
 
 func TestStep_FiltersAndPrevKV(t *testing.T) {
@@ -102,6 +104,76 @@ func TestStep_NeverSplitsARevision(t *testing.T) {
 	c := w.client(watch.Options{ChunkBytes: 1})
 	c.create(&pb.WatchCreateRequest{RangeEnd: []byte{0}, StartRevision: 1})
 	c.expect(t, created(0, 4), w.told(0, 2, 2), w.told(0, 3, 3), w.told(0, 4, 4))
+}
+
+// TestStep_PacksWholeRevisions: one response has as many revisions as the bounds allow, one at least, and none in part.
+func TestStep_PacksWholeRevisions(t *testing.T) {
+	w := newWorld(t)
+	for range 3 {
+		w.put("a", strings.Repeat("v", 700))
+	}
+	w.txn("b", "c", "d")                  // 5
+	w.put("a", strings.Repeat("v", 5000)) // 6, larger than a pack
+	w.put("a", "")                        // 7
+	w.put("b", "")
+	w.catchUp()
+	watched := func(o watch.Options) *client {
+		c := w.client(o)
+		c.create(&pb.WatchCreateRequest{RangeEnd: []byte{0}, StartRevision: 1})
+		return c
+	}
+	watched(watch.Options{}).expect(t, created(0, 8), w.told(0, 8, 2, 3, 4, 5, 6, 7, 8))
+	watched(watch.Options{PackBytes: 1600}).expect(t,
+		created(0, 8), w.told(0, 3, 2, 3), w.told(0, 5, 4, 5), w.told(0, 6, 6), w.told(0, 8, 7, 8))
+	watched(watch.Options{PackEvents: 4}).expect(t, created(0, 8), w.told(0, 5, 2, 3, 4, 5), w.told(0, 8, 6, 7, 8))
+	watched(watch.Options{PackEvents: 1}).expect(t, created(0, 8),
+		w.told(0, 2, 2), w.told(0, 3, 3), w.told(0, 4, 4), w.told(0, 5, 5), w.told(0, 6, 6), w.told(0, 7, 7), w.told(0, 8, 8))
+	watched(watch.Options{ChunkBytes: 1000, PackBytes: 2000}).expect(t,
+		created(0, 8), w.told(0, 3, 2, 3), w.told(0, 5, 4, 5), w.told(0, 6, 6), w.told(0, 8, 7, 8))
+
+	// A live watcher that is a little behind gets a pack, too, and fragments of it where it asked for these.
+	c := w.client(watch.Options{FragmentBytes: 200})
+	c.create(&pb.WatchCreateRequest{Key: []byte("x"), RangeEnd: []byte("z")})
+	c.create(&pb.WatchCreateRequest{Key: []byte("x"), RangeEnd: []byte("z"), Fragment: true})
+	c.drain()
+	w.attach()
+	w.txn("x", "xx") // 9
+	w.put("y", strings.Repeat("v", 50))
+	w.put("x", strings.Repeat("v", 50))
+	w.catchUp()
+	first, second := w.told(1, 11, 9, 10), w.told(1, 11, 11)
+	first.Fragment = true
+	c.expect(t, w.told(0, 11, 9, 10, 11), first, second)
+}
+
+// TestStep_ASearchInVainIsNotRepeated: whoever lags behind in many changes of few keys does not look for them by key in each step.
+func TestStep_ASearchInVainIsNotRepeated(t *testing.T) {
+	p := &benchPort{m: statemachine.New()}
+	const revisions = 40_000
+	for i := range revisions {
+		applyTo(t, p.m, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("k"), Value: fmt.Append(nil, i)}})
+	}
+	p.publish()
+	v := p.AcquireView()
+	defer v.Release()
+	events, err := v.EventsIn([]byte("k"), nil, 2, v.Revision())
+	if err != nil || events.Vain() == 0 || events.Remaining() != revisions {
+		t.Fatalf("%d looks in vain, %d events, %v", events.Vain(), events.Remaining(), err)
+	}
+	s := watch.NewStream(p, watch.Options{ChunkBytes: 10_000, Wake: func() {}})
+	s.Handle(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("k"), StartRevision: 2}}})
+	var most, told int
+	for more := true; more; {
+		var out []watch.Response
+		out, more = s.Step()
+		for _, r := range out {
+			told += r.EventCount
+		}
+		most = max(most, s.SearchesInVain())
+	}
+	if told != revisions || most > 2 {
+		t.Errorf("%d events, %d searches in vain", told, most)
+	}
 }
 
 // TestStep_GathersAChunk: the size of a step does not grow with what waits, and no view is held between steps.

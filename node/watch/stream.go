@@ -17,8 +17,15 @@ type Port interface {
 	Detach(i *Interest)
 }
 
-// ChunkBytesDefault is about how much a step gathers.
-const ChunkBytesDefault = 512 << 10
+// Bounds of what a step and a response hold, where the options do not say otherwise.
+const (
+	// ChunkBytesDefault is about how much a step gathers.
+	ChunkBytesDefault = 1 << 20
+	// PackBytesDefault is how large the events of a response may be together. Many gRPC clients take messages of no more than 4 MiB.
+	PackBytesDefault = 2 << 20
+	// PackEventsDefault is how many events of whole revisions a response holds before the next revision goes into another.
+	PackEventsDefault = 16 << 10
+)
 
 // Options of a stream.
 type Options struct {
@@ -28,6 +35,12 @@ type Options struct {
 	// ChunkBytes is about how many bytes of events a step gathers, ChunkBytesDefault if 0. A revision is never split, so a step may gather
 	// one that is larger.
 	ChunkBytes int
+	// PackBytes bounds the encoded events of a response that holds several revisions, PackBytesDefault if 0. PackEvents bounds their
+	// number, PackEventsDefault if 0: with so many, no further revision is added. A revision that is larger goes alone.
+	PackBytes, PackEvents int
+	// Room makes memory for so many bytes of encoded events, of length 0; nil: from the heap. What a step returns points into it, and
+	// nothing else of the stream's does when the next step begins.
+	Room func(bytes int) []byte
 	// Wake says that the stream has something to do: call Step. It is called within turns of the member and must not block.
 	Wake func()
 }
@@ -52,13 +65,24 @@ type Stream struct {
 	behindFirst  bool // whose turn it is
 	progress     progress
 	batch        batch
-	closed       bool
+	// searchesInVain counts searches by keys that were given up.
+	searchesInVain int
+	closed         bool
 }
 
 // NewStream makes a stream without watchers.
 func NewStream(p Port, o Options) *Stream {
 	if o.ChunkBytes <= 0 {
 		o.ChunkBytes = ChunkBytesDefault
+	}
+	if o.PackBytes <= 0 {
+		o.PackBytes = PackBytesDefault
+	}
+	if o.PackEvents <= 0 {
+		o.PackEvents = PackEventsDefault
+	}
+	if o.Room == nil {
+		o.Room = func(bytes int) []byte { return make([]byte, 0, bytes) }
 	}
 	return &Stream{port: p, options: o, watchers: make(map[int64]*watcher), bySpan: make(map[span]*topic)}
 }

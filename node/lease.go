@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
 )
 
@@ -80,6 +81,15 @@ func (m *Member) Renew(id int64, done func(ttl int64, err error)) {
 // TimeToLive asks for a lease's TTL and what is left of it. done is called in a later turn. The answer comes from the leader, as Renew's.
 func (m *Member) TimeToLive(id int64, done func(t LeaseTTL, err error)) {
 	m.askLease(leaseAsk{op: opTime, id: id, done: done})
+}
+
+// LeaseEnds lists when leases end, in no order that means anything, where this member keeps that: as leader. It takes time by the number of leases; call it within
+// a turn.
+func (m *Member) LeaseEnds() []lessor.End {
+	if m.leases.lessor == nil {
+		return nil
+	}
+	return m.leases.lessor.Ends()
 }
 
 func (m *Member) askLease(a leaseAsk) {

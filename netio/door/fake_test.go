@@ -13,6 +13,7 @@ import (
 
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
@@ -32,6 +33,7 @@ type single struct {
 	// renew, unless nil, is what renewing does in a turn.
 	renew func(id int64, done func(int64, error))
 	hub   watch.Hub
+	ends  []lessor.End
 	// later is called before the turn ends.
 	later []func()
 }
@@ -203,6 +205,8 @@ func (t turns) TimeToLive(id int64, done func(node.LeaseTTL, error)) {
 	l, found := t.machine.Published().Lease(id)
 	t.later = append(t.later, func() { done(node.LeaseTTL{Granted: l.TTL, Remaining: l.TTL, Found: found}, nil) })
 }
+
+func (t turns) LeaseEnds() []lessor.End { return t.ends }
 
 func (t turns) Watch() *watch.Hub { return &t.hub }
 

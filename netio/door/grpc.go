@@ -26,6 +26,7 @@ import (
 	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -86,7 +87,11 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 	case call.Locally:
 		o.View = d.backend.View()
 	case call.Linearized:
-		o.View, err = d.linearize(ctx)
+		if o.View, err = d.linearize(ctx); err == nil && step.Ends {
+			if o.Ends, err = d.leaseEnds(ctx); err != nil {
+				o.View.Release()
+			}
+		}
 	case call.Proposed:
 		o.Applied, err = d.propose(ctx, step.Request)
 	case call.Renewed, call.Timed:
@@ -118,6 +123,20 @@ func (d *Door) askLeader(ctx context.Context, step *call.Step, o *call.Outcome) 
 		o.View, err = d.linearize(ctx)
 	}
 	return err
+}
+
+// leaseEnds asks the member, in a turn, when leases end.
+func (d *Door) leaseEnds(ctx context.Context) ([]lessor.End, error) {
+	var ends []lessor.End // not touched after an error: the turn may come later
+	err := d.backend.Begin(ctx, func(m call.Member, done func()) func() {
+		ends = m.LeaseEnds()
+		done()
+		return nil
+	})
+	if err != nil {
+		return nil, waitError(err)
+	}
+	return ends, nil
 }
 
 // linearize returns a view that holds all that was acknowledged.

@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
@@ -90,6 +91,8 @@ func (f *fake) Renew(id int64, done func(int64, error)) {
 	defer f.enter()()
 	f.answer(func() { done(id, nil) })
 }
+
+func (f *fake) LeaseEnds() []lessor.End { return nil }
 
 func (f *fake) TimeToLive(id int64, done func(LeaseTTL, error)) {
 	defer f.enter()()

@@ -212,3 +212,44 @@ func TestStatus_NamesAlarms(t *testing.T) {
 		{name: "one left", ask: errors, want: `["memberID:78  alarm:CORRUPT"]`},
 	})
 }
+
+// TestLeaseLeases_SoonestFirst: the list is in the order in which leases will end, which renewals change.
+func TestLeaseLeases_SoonestFirst(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1)
+	lease := pb.NewLeaseClient(dialRaw(t, c.members[0]))
+	grant := func(id, ttl int64) func(context.Context) (any, error) {
+		return func(ctx context.Context) (any, error) {
+			r, err := lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: ttl})
+			return r.GetTTL(), err
+		}
+	}
+	list := func(ctx context.Context) (any, error) {
+		r, err := lease.LeaseLeases(ctx, &pb.LeaseLeasesRequest{})
+		ids := []int64{}
+		for _, l := range r.GetLeases() {
+			ids = append(ids, l.GetID())
+		}
+		return ids, err
+	}
+	runProbes(t, []probe{
+		{name: "none", ask: list, want: "[]"},
+		{name: "long", ask: grant(1, 900), want: "900"},
+		{name: "short", ask: grant(2, 300), want: "300"},
+		{name: "between", ask: grant(3, 600), want: "600"},
+		{name: "equally short, later", ask: grant(-4, 300), want: "300"},
+		{name: "in order", ask: list, want: "[2 -4 3 1]"},
+		{name: "renew", want: "300", ask: func(ctx context.Context) (any, error) {
+			stream, err := lease.LeaseKeepAlive(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: 2}); err != nil {
+				return nil, err
+			}
+			r, err := stream.Recv()
+			return r.GetTTL(), err
+		}},
+		{name: "in the new order", ask: list, want: "[-4 2 3 1]"},
+	})
+}

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/detcd/detcd/node"
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
 )
@@ -49,6 +50,8 @@ type Step struct {
 	Lease   int64                   // with Renewed and Timed
 	// View, with Timed, asks for a linearized view, too, of after the leader's answer.
 	View bool
+	// Ends, with Linearized, asks for when leases end, too, as far as the member knows.
+	Ends bool
 }
 
 // Outcome is what came of the step.
@@ -61,6 +64,7 @@ type Outcome struct {
 	Revision int64
 	TTL      int64         // with Renewed: seconds, 0 if there is no such lease
 	Lease    node.LeaseTTL // with Timed
+	Ends     []lessor.End  // with Linearized where it was asked for: Member.LeaseEnds, as of after the view
 	Status   node.Status
 	Limits   Limits
 }
@@ -80,6 +84,7 @@ type Member interface {
 	AcquireView() *statemachine.View
 	Renew(id int64, done func(ttl int64, err error))
 	TimeToLive(id int64, done func(t node.LeaseTTL, err error))
+	LeaseEnds() []lessor.End
 	Watch() *watch.Hub
 	Status() node.Status
 }
@@ -101,6 +106,9 @@ func Do[Req, Resp any](m Member, u Unary[Req, Resp], l Limits, r Req, done func(
 			return
 		}
 		defer v.Release()
+		if step.Ends {
+			o.Ends = m.LeaseEnds()
+		}
 		resp, err := u.Finish(r, o)
 		done(resp, o, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
@@ -106,6 +107,7 @@ type fakeMember struct {
 	id      port.MemberID
 	machine *statemachine.Machine
 	hub     watch.Hub
+	ends    []lessor.End
 	applied int
 	learner bool
 
@@ -166,6 +168,9 @@ func (m *fakeMember) Status() node.Status {
 
 // Renew implements call.Member; nothing that is tested with this member calls it.
 func (m *fakeMember) Renew(int64, func(int64, error)) { panic("not expected") }
+
+// LeaseEnds implements call.Member.
+func (m *fakeMember) LeaseEnds() []lessor.End { return m.ends }
 
 // TimeToLive implements call.Member; nothing that is tested with this member calls it.
 func (m *fakeMember) TimeToLive(int64, func(node.LeaseTTL, error)) { panic("not expected") }

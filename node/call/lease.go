@@ -1,11 +1,14 @@
 package call
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -79,17 +82,28 @@ var LeaseTimeToLive = Unary[*pb.LeaseTimeToLiveRequest, *pb.LeaseTimeToLiveRespo
 	},
 }
 
-// LeaseLeases lists all leases by id (Lease.LeaseLeases). etcd answers from what the member happens to have, here a lease that was
-// granted before is always there.
+// LeaseLeases lists all leases (Lease.LeaseLeases), soonest end first at the leader, which alone knows when they end; by id elsewhere, where etcd's order means
+// nothing. etcd answers from what the member happens to have, here a lease that was granted before is always there.
 var LeaseLeases = Unary[*pb.LeaseLeasesRequest, *pb.LeaseLeasesResponse]{
-	Begin: func(Limits, *pb.LeaseLeasesRequest) (Step, error) { return Step{Way: Linearized}, nil },
+	Begin: func(Limits, *pb.LeaseLeasesRequest) (Step, error) { return Step{Way: Linearized, Ends: true}, nil },
 	Finish: func(_ *pb.LeaseLeasesRequest, o Outcome) (*pb.LeaseLeasesResponse, error) {
 		resp := &pb.LeaseLeasesResponse{Header: header(o.Status, o.View.Revision())}
 		resp.Leases = make([]*pb.LeaseStatus, 0, o.View.LeaseCount())
-		o.View.Leases(func(l statemachine.Lease) bool {
-			resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: l.ID})
+		slices.SortFunc(o.Ends, func(a, b lessor.End) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.ID, b.ID)) })
+		listed := make(map[int64]bool, len(o.Ends))
+		list := func(l statemachine.Lease) bool {
+			if !listed[l.ID] {
+				listed[l.ID] = true
+				resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: l.ID})
+			}
 			return true
-		})
+		}
+		for _, e := range o.Ends {
+			if l, ok := o.View.Lease(e.ID); ok { // else it was granted since the view
+				list(l)
+			}
+		}
+		o.View.Leases(list)
 		return resp, nil
 	},
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
+	"github.com/detcd/detcd/node/lessor"
 )
 
 // leaseMember answers what is asked of the leader as a test wants.
@@ -214,4 +215,11 @@ func TestLeaseLeases(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantMessage(t, resp, &pb.LeaseLeasesResponse{Header: headerAt(1), Leases: []*pb.LeaseStatus{{ID: 3}, {ID: 9}}})
+	// The leader knows when they end, perhaps of one that was granted since the view, and perhaps not of one that was granted before.
+	m.ends = []lessor.End{{ID: 3, At: 50}, {ID: 8, At: 5}, {ID: 9, At: 10}}
+	m.cluster.grant(1, 60)
+	if resp, err = made(t, m, call.LeaseLeases, &pb.LeaseLeasesRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	wantMessage(t, resp, &pb.LeaseLeasesResponse{Header: headerAt(1), Leases: []*pb.LeaseStatus{{ID: 9}, {ID: 3}, {ID: 1}}})
 }

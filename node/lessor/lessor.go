@@ -113,6 +113,21 @@ func (l *Lessor) Drop(id int64) {
 // Len returns how many leases there are.
 func (l *Lessor) Len() int { return len(l.leases) }
 
+// End is when a lease ends, unless it is renewed.
+type End struct {
+	ID int64
+	At port.Instant
+}
+
+// Ends lists when each lease ends, in no order that means anything. It costs O(n).
+func (l *Lessor) Ends() []End {
+	all := make([]End, len(l.ends.list))
+	for i, e := range l.ends.list {
+		all[i] = End{e.id, e.deadline}
+	}
+	return all
+}
+
 // Renewal is what came of an attempt to renew a lease.
 type Renewal uint8
 

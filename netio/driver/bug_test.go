@@ -12,7 +12,9 @@ import (
 // A panic of the member ends it, and is told with its stack; nobody waits for ever.
 func TestDriver_APanicEndsTheMember(t *testing.T) {
 	for name, how := range map[string]func(d *Driver, f *fake){
-		"in a turn of the driver's own": func(d *Driver, f *fake) { f.clock.After(0, func() { panic("impossible") }); d.Receive(2, nil) },
+		"in a turn of the driver's own": func(d *Driver, f *fake) {
+			do(t, d, func() { f.clock.After(0, func() { panic("impossible") }) })
+		},
 		"in a message": func(d *Driver, f *fake) {
 			f.onReceive = func([]byte) { panic("impossible") }
 			d.Receive(2, nil)

@@ -74,7 +74,7 @@ func (c *caller) lost() bool {
 }
 
 func (c *caller) move() {
-	c.at = c.run.seats[c.chance.Intn(len(c.run.seats))]
+	c.at = c.run.asked(c.chance)
 }
 
 // now is the true time, in nanoseconds.

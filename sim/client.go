@@ -36,7 +36,7 @@ func (r *Run) addClient() *client {
 	s := r.world.Stream("client " + strconv.Itoa(id))
 	c := &client{run: r, id: id, chance: s, make: workload.New(r.setup.Mix, s), op: -1}
 	c.make.NameValues(strconv.Itoa(id) + ".")
-	c.at = r.seats[s.Intn(len(r.seats))]
+	c.at = r.asked(s)
 	r.clients = append(r.clients, c)
 	return c
 }
@@ -68,7 +68,7 @@ func (c *client) next() {
 }
 
 // move makes the client talk to another member.
-func (c *client) move() { c.at = c.run.seats[c.chance.Intn(len(c.run.seats))] }
+func (c *client) move() { c.at = c.run.asked(c.chance) }
 
 // send makes a request of the client's member, and returns its place in the history.
 func (c *client) send(msg proto.Message, group string) int {

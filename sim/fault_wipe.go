@@ -58,11 +58,20 @@ func (r *Run) wipes() {
 	}
 }
 
+// asked is the member that a client goes to: any, or, in a run with strangers, one of the few that clients know of.
+func (r *Run) asked(chance *prng.Source) *seat {
+	n := chance.Intn(len(r.seats))
+	if r.setup.Asked > 0 {
+		n %= r.setup.Asked
+	}
+	return r.seats[n]
+}
+
 func (r *Run) strikeDisks(f *fault) {
 	power, alone, stranger := f.chance.Permille(700), f.chance.Permille(400), f.chance.Permille(500)
 	lag, away := f.chance.Duration(200*time.Millisecond, 4*time.Second), f.chance.Duration(time.Second, 15*time.Second)
 	n, next := f.chance.Intn(len(r.seats)), f.chance.Intn(len(r.seats)-1)
-	if stranger {
+	if stranger || r.setup.Asked > 0 {
 		n = r.stranger(n)
 	}
 	s, laggard := r.seats[n], r.seats[(n+1+next)%len(r.seats)]
@@ -131,7 +140,11 @@ func (r *Run) wipe(s *seat, power bool) bool {
 // the old ones.
 func (s *seat) refused(chance *prng.Source) {
 	s.run.counts.Barred++
-	again := chance.Permille(300)
+	often := 300
+	if s.run.setup.Asked > 0 {
+		often = 850 // until nobody remembers
+	}
+	again := chance.Permille(often)
 	if again && !s.run.healed {
 		return
 	}

@@ -38,6 +38,9 @@ type Setup struct {
 	Faults  FaultRates
 	// Wipe is the mean time between losses of a member's disks; zero: never in this run.
 	Wipe time.Duration
+	// Asked is how many members clients go to; the others make no requests of their own until they lead, so that nobody remembers them
+	// by those. Zero: all.
+	Asked int
 	// DiskLeast and DiskMost bound the time that a write of the log waits for the disk.
 	DiskLeast, DiskMost time.Duration
 }
@@ -108,9 +111,12 @@ func pickSetup(seed uint64) Setup {
 	wipes := prng.New(seed, "wipes")
 	if d := wipes.Duration(2*time.Second, 30*time.Second); wipes.Permille(300) {
 		c.Wipe = d
+		if c.Members >= 3 && wipes.Permille(400) {
+			c.Asked, c.Wipe = 1+wipes.Intn(c.Members-1), d/3
+		}
 	}
 	if succession > 0 {
-		c.Wipe = 0
+		c.Wipe, c.Asked = 0, 0
 		c.Faults = FaultRates{Depose: succession}
 		return c
 	}

@@ -369,3 +369,16 @@ func TestNewbornMessages_AreReadBack(t *testing.T) {
 		}
 	}
 }
+
+func FuzzNewbornMessages(f *testing.F) {
+	f.Add(newbornQuestion{life: 1}.encode())
+	f.Add(newbornAnswer{life: 1, knows: true, written: true, term: 2, vouched: 3}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if q, err := decodeNewbornQuestion(b); err == nil && len(b) == newbornQuestionBytes && b[0] == kindNewborn && string(q.encode()) != string(b) {
+			t.Errorf("% x is read as %+v", b, q)
+		}
+		if a, err := decodeNewbornAnswer(b); err == nil && len(b) == newbornAnswerBytes && b[0] == kindNewbornAnswer && b[9] < 4 && string(a.encode()) != string(b) {
+			t.Errorf("% x is read as %+v", b, a)
+		}
+	})
+}

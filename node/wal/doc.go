@@ -29,7 +29,7 @@
 //	2 entry     entry type     index u64, term u64, data
 //	3 snapshot  1: log void    index u64, term u64, conf state
 //	4 hardstate                term u64, vote u64, commit u64
-//	5 start                    incarnation u64
+//	5 start                    incarnation u64: a run begins, or goes on in it
 //	6 settled
 //
 // # Torn or corrupt

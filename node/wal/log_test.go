@@ -263,3 +263,24 @@ func TestVerify_SaysWhatOpenWouldFind(t *testing.T) {
 		t.Error("the disk was changed")
 	}
 }
+
+// A run may go on in a higher incarnation than it was opened in; later ones count on from there, whatever segment they begin in.
+func TestWrite_AHigherIncarnation(t *testing.T) {
+	for _, rotate := range []bool{false, true} {
+		d := crashdisk.New()
+		l, _ := mustOpen(t, d, Options{SegmentBytes: 4096})
+		must(t, l.Write(Batch{Entries: entries(1, 3, 1, "a"), HardState: hard(5, 1, 3), Incarnation: 700}))
+		must(t, l.Write(Batch{HardState: hard(6, 0, 3), Incarnation: 12})) // it does not go back
+		if rotate {
+			must(t, l.Write(Batch{Entries: entries(4, 4, 6, strings.Repeat("x", 8000))}))
+		}
+		must(t, l.Close())
+		for want := uint64(701); want < 704; want++ {
+			l, r := mustOpen(t, d, Options{SegmentBytes: 4096})
+			if r.Incarnation != want {
+				t.Fatalf("the next incarnation is %d, want %d", r.Incarnation, want)
+			}
+			must(t, l.Close())
+		}
+	}
+}

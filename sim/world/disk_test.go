@@ -238,3 +238,27 @@ func TestBurnFuse_DiesInTheNamedOperation(t *testing.T) {
 		}
 	}
 }
+
+func TestHost_LosesItsDisksAndGetsThemBack(t *testing.T) {
+	w, d := newDisk(1)
+	h := w.Hosts()[0]
+	f := mustCreate(t, d, "old", 0)
+	mustWrite(t, f, []byte("kept"), 0)
+	must(t, f.Sync())
+	must(t, d.SyncDir())
+	h.Crash(true)
+	restore := h.Wipe()
+	h.Begin()
+	if names, _ := d.List(); len(names) != 0 {
+		t.Fatalf("an emptied disk holds %q", names)
+	}
+	f = mustCreate(t, d, "new", 0)
+	must(t, f.Sync())
+	must(t, d.SyncDir())
+	h.Crash(true)
+	restore()
+	h.Begin()
+	if names, _ := d.List(); len(names) != 1 || names[0] != "old" || string(content(t, d, "old")) != "kept" {
+		t.Errorf("the disk that was put back holds %q", names)
+	}
+}

@@ -288,11 +288,12 @@ func watchCompacted(t *testing.T, c *cluster) {
 		awaitRevision(t, newClient(t, m), m, last)
 		s := openWatch(t, m)
 		s.create(&pb.WatchCreateRequest{WatchId: 5, Key: []byte("c/"), RangeEnd: []byte("c0"), StartRevision: first})
-		r := s.next()
-		if r.Created && !r.Canceled { // its cancellation follows
-			r = s.next()
+		if r := s.next(); !r.Created || r.Canceled || r.CompactRevision != 0 || r.WatchId != 5 || r.Header.Revision < at {
+			t.Errorf("a watch from a compacted revision is created alone: %v", r)
 		}
-		if !r.Canceled || r.CompactRevision != at || r.WatchId != 5 {
+		// As with stock etcd, the end names no revision of the store and no reason.
+		r := s.next()
+		if !r.Canceled || r.CompactRevision != at || r.WatchId != 5 || r.Header.Revision != 0 || r.CancelReason != "" {
 			t.Errorf("a watch from a compacted revision: %v, compacted is %d", r, at)
 		}
 		s.created(&pb.WatchCreateRequest{WatchId: 6, Key: []byte("c/"), RangeEnd: []byte("c0"), StartRevision: at})

@@ -13,7 +13,8 @@ const EveryWatch = -1
 type Response struct {
 	WatchID int64
 	// Revision belongs in the header. With events, or in a progress answer: everything up to it that concerns the watcher is in this
-	// answer or an earlier one (in a run of fragments: with the last of them). Else the head of the view that was looked at.
+	// answer or an earlier one (in a run of fragments: with the last of them). Where a compaction ends a watch it is 0. Else the head of
+	// the view that was looked at.
 	Revision        int64
 	Created         bool
 	Canceled        bool

@@ -163,7 +163,8 @@ func (s *Stream) noteWalk(c *cohort, events *statemachine.EventIterator) {
 	c.walk = max(0, c.walk-s.batch.looked)
 }
 
-// overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The others begin later.
+// overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The others begin later. The answer names
+// no revision of the store, as etcd's does not: nothing is said of what happened up to it.
 func (s *Stream) overtaken(c *cohort, v *statemachine.View, out []Response) []Response {
 	compacted := v.CompactRevision()
 	for i := 0; i < len(c.watchers); {
@@ -172,7 +173,7 @@ func (s *Stream) overtaken(c *cohort, v *statemachine.View, out []Response) []Re
 			i++
 			continue
 		}
-		out = append(out, Response{WatchID: w.id, Revision: v.Revision(), Canceled: true, CompactRevision: compacted})
+		out = append(out, Response{WatchID: w.id, Canceled: true, CompactRevision: compacted})
 		s.remove(w)
 	}
 	c.next = max(c.next, compacted)

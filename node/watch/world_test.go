@@ -291,8 +291,8 @@ func canceled(id, rev int64) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: header(rev), WatchId: id, Canceled: true}
 }
 
-func compacted(id, rev, compactRev int64) *pb.WatchResponse {
-	return &pb.WatchResponse{Header: header(rev), WatchId: id, Canceled: true, CompactRevision: compactRev}
+func compacted(id, compactRev int64) *pb.WatchResponse {
+	return &pb.WatchResponse{Header: header(0), WatchId: id, Canceled: true, CompactRevision: compactRev}
 }
 
 func progressed(id, rev int64) *pb.WatchResponse {

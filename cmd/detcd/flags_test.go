@@ -186,9 +186,9 @@ func TestFlags_DeprecationsInEtcdsWords(t *testing.T) {
 }
 
 func TestFlags_OlderSpellings(t *testing.T) {
-	cfg, _, err := settings(t, []string{"--experimental-warning-unary-request-duration=2s", "--experimental-snapshot-catchup-entries=9",
+	cfg, _, err := settings(t, []string{"--experimental-warning-unary-request-duration=2s", "--warning-apply-duration=3s", "--experimental-snapshot-catchup-entries=9",
 		"--experimental-watch-progress-notify-interval=3s"}, nil)
-	if err != nil || cfg.WarnUnaryDuration != 2*time.Second || cfg.CatchUpEntries != 9 || cfg.WatchProgressInterval != 3*time.Second {
+	if err != nil || cfg.WarnUnaryDuration != 2*time.Second || cfg.WarnApplyDuration != 3*time.Second || cfg.CatchUpEntries != 9 || cfg.WatchProgressInterval != 3*time.Second {
 		t.Errorf("%v %d %v, error %v", cfg.WarnUnaryDuration, cfg.CatchUpEntries, cfg.WatchProgressInterval, err)
 	}
 	cfg, _, err = settings(t, []string{"--experimental-snapshot-catchup-entries=9", "--snapshot-catchup-entries=8"}, nil)

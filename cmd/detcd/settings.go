@@ -48,6 +48,7 @@ func (o options) settings() (cfg server.Config, notes []string, err error) {
 		KeepAliveInterval:     o.duration("grpc-keepalive-interval"),
 		KeepAliveTimeout:      o.duration("grpc-keepalive-timeout"),
 		WarnUnaryDuration:     o.duration("warning-unary-request-duration"),
+		WarnApplyDuration:     o.duration("warning-apply-duration"),
 		WatchProgressInterval: o.duration("watch-progress-notify-interval"),
 		Gateway:               o.is("enable-grpc-gateway"),
 		Profiles:              o.is("enable-pprof"),
@@ -57,6 +58,9 @@ func (o options) settings() (cfg server.Config, notes []string, err error) {
 	}
 	if o["snapshot-count"].from != fromDefault {
 		cfg.SnapshotEntries = o.number("snapshot-count")
+	}
+	if cfg.WarnApplyDuration == 0 {
+		cfg.WarnApplyDuration = server.DefaultConfig().WarnApplyDuration
 	}
 	if cfg.WarnUnaryDuration == 0 {
 		cfg.WarnUnaryDuration = server.DefaultConfig().WarnUnaryDuration

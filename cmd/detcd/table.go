@@ -150,7 +150,7 @@ var table = []spec{
 	{group: groupFeatures, name: "compaction-batch-limit", kind: kindInt, def: "1000", fate: moot, help: smallSteps},
 	{group: groupFeatures, name: "compaction-sleep-interval", kind: kindDuration, def: "0s", fate: moot, help: smallSteps},
 	{group: groupFeatures, name: "watch-progress-notify-interval", kind: kindDuration, def: "10m0s", help: "How often watchers that ask for it, and see nothing, are told the revision."},
-	{group: groupFeatures, name: "warning-apply-duration", kind: kindDuration, def: "100ms", fate: moot, help: "apply is not timed; see --warning-unary-request-duration"},
+	{group: groupFeatures, name: "warning-apply-duration", kind: kindDuration, def: "100ms", help: "An entry whose apply takes longer is counted in etcd_server_slow_apply_total (0: the default)."},
 	{group: groupFeatures, name: "bootstrap-defrag-threshold-megabytes", kind: kindUint, def: "0", fate: moot, help: noBackend},
 	{group: groupFeatures, name: "max-learners", kind: kindInt, def: "1", fate: moot, help: noMembership},
 	{group: groupFeatures, name: "downgrade-check-time", kind: kindDuration, def: "5s", fate: moot, help: "downgrades are not there yet"},

@@ -43,6 +43,8 @@ type Config struct {
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
 	// WarnUnaryDuration is how long a request may take before it is logged; 0: none is.
 	WarnUnaryDuration time.Duration
+	// WarnApplyDuration is how long an entry's apply may take before it is counted as slow.
+	WarnApplyDuration time.Duration
 	// WatchProgressInterval is how often watchers that asked for it, and saw nothing, are told how far they are.
 	WatchProgressInterval time.Duration
 
@@ -82,6 +84,7 @@ func DefaultConfig() Config {
 		KeepAliveInterval:    2 * time.Hour,
 		KeepAliveTimeout:     20 * time.Second,
 		WarnUnaryDuration:    300 * time.Millisecond,
+		WarnApplyDuration:    100 * time.Millisecond,
 		Gateway:              true,
 
 		WatchProgressInterval: 10 * time.Minute,

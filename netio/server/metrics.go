@@ -20,7 +20,7 @@ type timings struct {
 	applying                                       *applying
 }
 
-func newTimings() *timings {
+func newTimings(slowApply time.Duration) *timings {
 	// The bucket bounds are etcd's, so that dashboards fit: 1 ms to 8 s, and for whole snapshots 10 ms to 655 s.
 	histogram := func(name, help string, start float64, count int) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(start, 2, count)})
@@ -31,7 +31,7 @@ func newTimings() *timings {
 		snapshotSync:  histogram("etcd_snap_fsync_duration_seconds", "The latency distributions of fsync called by snap.", 0.001, 14),
 		snapshotWrite: histogram("etcd_disk_backend_snapshot_duration_seconds", "The latency distribution of backend snapshots.", 0.01, 17),
 		roundTrips:    newRoundTrips(),
-		applying:      newApplying(),
+		applying:      newApplying(slowApply),
 	}
 }
 

@@ -6,12 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// slowApply is what it takes for the apply of an entry to be counted as slow: etcd's default.
-const slowApply = 100 * time.Millisecond
-
 // applying times how committed entries are applied and published. Its methods are called by whoever takes the member's turns.
 type applying struct {
-	entry, turn time.Time // when the entry at hand, and the first one of the turn, began; zero: there is none
+	slowFrom    time.Duration // an apply that takes longer is counted in slow
+	entry, turn time.Time     // when the entry at hand, and the first one of the turn, began; zero: there is none
 	// took is how long an entry's apply took, and published how long it was from a turn's first committed entry until all of them were published and
 	// answered.
 	took, published prometheus.Observer
@@ -19,14 +17,14 @@ type applying struct {
 	all             []prometheus.Collector
 }
 
-func newApplying() *applying {
+func newApplying(slowFrom time.Duration) *applying {
 	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "etcd_server_apply_duration_seconds",
 		Help: "The latency distributions of applying an entry.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 20)}, []string{"version", "op", "success"})
 	published := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "etcd_disk_backend_commit_duration_seconds",
 		Help: "The latency distributions of making committed entries visible.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)})
 	slow := prometheus.NewCounter(prometheus.CounterOpts{Name: "etcd_server_slow_apply_total",
 		Help: "The total number of slow apply requests (likely overloaded from slow disk)."})
-	return &applying{took: took.WithLabelValues("v3", "Batch", "true"), published: published, slow: slow, all: []prometheus.Collector{took, published, slow}}
+	return &applying{slowFrom: slowFrom, took: took.WithLabelValues("v3", "Batch", "true"), published: published, slow: slow, all: []prometheus.Collector{took, published, slow}}
 }
 
 func (a *applying) begin() {
@@ -39,7 +37,7 @@ func (a *applying) begin() {
 func (a *applying) end() {
 	d := time.Since(a.entry)
 	a.took.Observe(d.Seconds())
-	if d > slowApply {
+	if d > a.slowFrom {
 		a.slow.Inc()
 	}
 }

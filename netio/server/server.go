@@ -74,7 +74,7 @@ func Start(c Config) (_ *Server, err error) {
 	if s.sockets, err = listenPeers(&s.config); err != nil {
 		return nil, err
 	}
-	timings := newTimings()
+	timings := newTimings(c.WarnApplyDuration)
 	if s.dir, err = disk.OpenDir(c.DataDir, disk.DirOptions{WALDir: c.WALDir, ObserveWALSync: timings.wal, ObserveSnapshotSync: timings.snapshot}); err != nil {
 		return nil, err
 	}

@@ -355,6 +355,17 @@ func TestMember_EndsWhereLogsDoNotFitTogether(t *testing.T) {
 	}
 }
 
+// A message that raft can't read is dropped.
+func TestMember_DropsAHeartbeatAnswerThatIsTooShort(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.elect(1)
+	l.turn(func() {
+		l.member.Receive(2, encodeRaft(&raftpb.Message{Type: raftpb.MsgHeartbeatResp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(l.member.term),
+			Context: []byte{1, 2, 3}}))
+	})
+	l.apply(put("a", 0))
+}
+
 func TestNewbornMessages_AreReadBack(t *testing.T) {
 	q := newbornQuestion{life: 1<<63 + 7}
 	if got, err := decodeNewbornQuestion(q.encode()); err != nil || got != q {

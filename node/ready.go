@@ -26,6 +26,11 @@ func (m *Member) handleRaft(from port.MemberID, encoded []byte) error {
 	case raftpb.MsgSnap, raftpb.MsgProp:
 		// Snapshots come in chunks, proposals as forwarded batches.
 		return fmt.Errorf("unexpected message type %v", msg.GetType())
+	case raftpb.MsgHeartbeatResp:
+		// Raft reads a number there, without a look at the length.
+		if n := len(msg.GetContext()); n != 0 && n < 8 {
+			return fmt.Errorf("%v with a context of %d bytes", msg.GetType(), n)
+		}
 	}
 	return m.stepPeer(from, msg)
 }

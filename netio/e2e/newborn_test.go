@@ -62,6 +62,68 @@ func TestWipedMember_IsRefusedAndComesBackWithItsData(t *testing.T) {
 	verifyAll(t, c, acked)
 }
 
+// A data directory that was put back from an old copy lacks what the member had acknowledged since. Its leader knows.
+func TestOldCopy_EndsTheMemberWithWords(t *testing.T) {
+	t.Parallel()
+	ownFiles(t)
+	c := startCluster(t, 3)
+	acked := putSome(t, c, "before", 20)
+	leader := c.leader()
+	old := c.others(leader)[0]
+	old.kill()
+	copied, kept := old.dir+".copy", old.dir+".kept"
+	if err := os.CopyFS(copied, os.DirFS(old.dir)); err != nil {
+		t.Fatal(err)
+	}
+	old.start()
+	old.awaitServing()
+	for k, v := range putSome(t, c, "since", 20) {
+		acked[k] = v
+	}
+	verifyAll(t, c, acked)
+	swap := func(in, out string) {
+		t.Helper()
+		old.kill()
+		if err := os.Rename(old.dir, out); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(in, old.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	term := func() uint64 {
+		s, err := leader.status()
+		if err != nil {
+			return 0
+		}
+		return s.RaftTerm
+	}
+	before := term()
+	swap(copied, kept)
+	old.start()
+	for ended := false; !ended; {
+		select {
+		case <-old.exited:
+			ended = true
+		case <-time.After(10 * time.Millisecond):
+			if term() != before {
+				t.Skip("the machine is so busy that there was an election: a new leader does not know what the member had acknowledged")
+			}
+		}
+	}
+	if state := old.awaitExit(time.Minute); state.ExitCode() != 1 {
+		t.Errorf("it ended with %v, want exit code 1", state)
+	}
+	if text := old.logText(); !strings.Contains(text, "acknowledged data is missing") || !strings.Contains(text, "put the right data directory back") ||
+		strings.Contains(text, "goroutine ") {
+		t.Errorf("it does not say what is wrong and what to do, or shows a stack:\n%s", text)
+	}
+	swap(kept, copied)
+	old.start()
+	c.awaitServing()
+	verifyAll(t, c, acked)
+}
+
 // Of a new cluster of three, two are enough to begin; the third comes when it comes.
 func TestLateMember_JoinsAndIsWorthAsMuchAsTheOthers(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,8 @@ type DirOptions struct {
 	WALDir string
 	// ObserveWALSync and ObserveSnapshotSync are told how long each File.Sync took. Nil: nobody is.
 	ObserveWALSync, ObserveSnapshotSync func(time.Duration)
+	// ObserveShortage is as of Options.
+	ObserveShortage func(path string, err error)
 }
 
 // Dir is an open data directory, locked until Close or the end of the process.
@@ -118,8 +120,8 @@ func OpenDir(path string, o DirOptions) (_ *Dir, err error) {
 		}
 	}
 	// Their directories come with their first files: nothing is made where a log is missing.
-	d.wal = &FileDisk{dir: walDir, observeSync: o.ObserveWALSync}
-	d.snapshots = &FileDisk{dir: filepath.Join(path, "member", "snapshot"), observeSync: o.ObserveSnapshotSync}
+	d.wal = &FileDisk{dir: walDir, observeSync: o.ObserveWALSync, observeShortage: o.ObserveShortage}
+	d.snapshots = &FileDisk{dir: filepath.Join(path, "member", "snapshot"), observeSync: o.ObserveSnapshotSync, observeShortage: o.ObserveShortage}
 	return d, nil
 }
 

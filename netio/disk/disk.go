@@ -22,8 +22,9 @@ import (
 
 // FileDisk is the files of one directory.
 type FileDisk struct {
-	dir         string
-	observeSync func(time.Duration)
+	dir             string
+	observeSync     func(time.Duration)
+	observeShortage func(path string, err error)
 }
 
 var _ port.Disk = (*FileDisk)(nil)
@@ -32,6 +33,9 @@ var _ port.Disk = (*FileDisk)(nil)
 type Options struct {
 	// ObserveSync is told how long each File.Sync took, in the goroutine that made it. Nil: nobody is.
 	ObserveSync func(time.Duration)
+	// ObserveShortage is told when a file can't be opened for want of descriptors, once for each time that this is waited for. Nil:
+	// nobody is.
+	ObserveShortage func(path string, err error)
 }
 
 // Open returns the files of dir, making the directory (0700, durably) when there is none. (Of a data directory, the first file makes it.)
@@ -39,7 +43,7 @@ func Open(dir string, o Options) (*FileDisk, error) {
 	if err := makeDirs(dir); err != nil {
 		return nil, err
 	}
-	return &FileDisk{dir: dir, observeSync: o.ObserveSync}, nil
+	return &FileDisk{dir: dir, observeSync: o.ObserveSync, observeShortage: o.ObserveShortage}, nil
 }
 
 // Dir returns the directory's path.
@@ -49,12 +53,13 @@ func (d *FileDisk) Dir() string { return d.dir }
 // inside of size can't run out of space.
 func (d *FileDisk) Create(name string, size int64) (port.File, error) {
 	path := d.path(name)
-	f, err := createFile(path)
+	create := func() (*os.File, error) { return createFile(path) }
+	f, err := patientlyOpen(d, path, create)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeDirs(d.dir); err != nil {
 			return nil, err
 		}
-		f, err = createFile(path)
+		f, err = patientlyOpen(d, path, create)
 	}
 	if err != nil {
 		return nil, &Error{Op: "create", Path: path, Err: err}
@@ -73,7 +78,7 @@ func (d *FileDisk) Create(name string, size int64) (port.File, error) {
 // Open implements port.Disk.
 func (d *FileDisk) Open(name string) (port.File, error) {
 	path := d.path(name)
-	f, err := openFile(path)
+	f, err := patientlyOpen(d, path, func() (*os.File, error) { return openFile(path) })
 	if err != nil {
 		return nil, &Error{Op: "open", Path: path, Err: err}
 	}
@@ -100,7 +105,7 @@ func (d *FileDisk) Remove(name string) error {
 
 // List implements port.Disk. Directories (lost+found, say) are not files and left out.
 func (d *FileDisk) List() ([]string, error) {
-	entries, err := os.ReadDir(d.dir)
+	entries, err := patientlyOpen(d, d.dir, func() ([]os.DirEntry, error) { return os.ReadDir(d.dir) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // it comes with the first file
 	}
@@ -118,7 +123,9 @@ func (d *FileDisk) List() ([]string, error) {
 }
 
 // SyncDir implements port.Disk.
-func (d *FileDisk) SyncDir() error { return syncDir(d.dir) }
+func (d *FileDisk) SyncDir() error {
+	return d.patiently(d.dir, func() error { return syncDir(d.dir) })
+}
 
 // path panics on a name that is not a plain one: names come from the program, never from outside.
 func (d *FileDisk) path(name string) string {

@@ -20,6 +20,11 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+// isShortage tells that the process, or the whole system, has no descriptor left.
+func isShortage(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
 // syncDir makes the directory's names durable.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

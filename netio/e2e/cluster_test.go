@@ -35,6 +35,7 @@ type member struct {
 	client     string // host:port
 	peer       string // host:port
 	flags      []string
+	command    func(name string, args ...string) *exec.Cmd // nil: exec.Command
 	process    *os.Process
 	exited     chan struct{} // closed when the process has ended
 	state      *os.ProcessState
@@ -162,7 +163,11 @@ func (m *member) start() {
 		m.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(serverBinary, m.flags...)
+	command := m.command
+	if command == nil {
+		command = exec.Command
+	}
+	cmd := command(serverBinary, m.flags...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)

@@ -64,6 +64,8 @@ type peerSockets struct {
 	listeners []net.Listener
 	// tls is the configuration of those with TLS. It is set once there are certificates: those made at the first start need the data directory.
 	tls *tls.Config
+	// newcomers is as of transport.Config.
+	newcomers int
 }
 
 // listenPeers opens the sockets for other members. Nobody is answered by them yet.
@@ -117,7 +119,7 @@ func openPeers(c *Config, sockets *peerSockets, self port.MemberID, cluster uint
 		listeners[i] = gated{listeners[i], g}
 	}
 	t := transport.New(transport.Config{
-		Self: self, Cluster: cluster, Listeners: listeners, TLS: dialling, Deliver: deliver, Logger: log,
+		Self: self, Cluster: cluster, Listeners: listeners, TLS: dialling, Deliver: deliver, Logger: log, Newcomers: sockets.newcomers,
 		ObserveRoundTrip: roundTrip,
 		Refused: func(by port.MemberID, why transport.Verdict) {
 			if why == transport.RemovedMember {

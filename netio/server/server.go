@@ -22,6 +22,7 @@ import (
 
 	"github.com/detcd/detcd/netio/disk"
 	"github.com/detcd/detcd/netio/door"
+	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/netio/driver"
 	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node"
@@ -31,14 +32,18 @@ import (
 
 // Server is a running member.
 type Server struct {
-	config  Config
-	log     *zap.Logger
-	dir     *disk.Dir
-	driver  *driver.Driver
-	watcher *watcher
-	sockets *peerSockets // for other members, until the transport has them
-	peers   *peers
-	door    *door.Door
+	config Config
+	log    *zap.Logger
+	dir    *disk.Dir
+	// descriptors says who may have how many; clients and metrics hold the doors' connections to that; shortage thins out the lines about it.
+	descriptors      descriptors
+	clients, metrics *listen.Limit
+	shortage         *logging.Rarely
+	driver           *driver.Driver
+	watcher          *watcher
+	sockets          *peerSockets // for other members, until the transport has them
+	peers            *peers
+	door             *door.Door
 	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
 	listeners []listener
 	known     bool  // the data directory says who the member is
@@ -67,6 +72,9 @@ func Start(c Config) (_ *Server, err error) {
 			_ = s.close(expired())
 		}
 	}()
+	if err := s.reserve(); err != nil {
+		return nil, err
+	}
 	// The sockets first: where a port is in use, no data directory is left behind.
 	if s.listeners, err = openListeners(&s.config); err != nil {
 		return nil, err
@@ -74,8 +82,11 @@ func Start(c Config) (_ *Server, err error) {
 	if s.sockets, err = listenPeers(&s.config); err != nil {
 		return nil, err
 	}
+	s.sockets.newcomers = s.descriptors.newcomers
 	timings := newTimings(c.WarnApplyDuration)
-	if s.dir, err = disk.OpenDir(c.DataDir, disk.DirOptions{WALDir: c.WALDir, ObserveWALSync: timings.wal, ObserveSnapshotSync: timings.snapshot}); err != nil {
+	if s.dir, err = disk.OpenDir(c.DataDir, disk.DirOptions{
+		WALDir: c.WALDir, ObserveWALSync: timings.wal, ObserveSnapshotSync: timings.snapshot, ObserveShortage: s.noteShortage,
+	}); err != nil {
 		return nil, err
 	}
 	for _, w := range s.dir.Warnings() {
@@ -267,7 +278,11 @@ func (s *Server) serve(t door.Traffic) {
 		if (l.traffic == door.Metrics) != (t == door.Metrics) {
 			continue
 		}
-		s.door.Serve(l.Listener, l.tls, l.plain, l.traffic)
+		within := s.clients
+		if t == door.Metrics {
+			within = s.metrics
+		}
+		s.door.Serve(within.Listener(l.Listener), l.tls, l.plain, l.traffic)
 		how := "serving client traffic insecurely; this is strongly discouraged!"
 		if l.tls != nil {
 			how = "serving client traffic securely"

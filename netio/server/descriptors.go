@@ -1,0 +1,88 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/detcd/detcd/netio/door/listen"
+	"github.com/detcd/detcd/netio/logging"
+)
+
+// A process has a number of descriptors, for files and connections alike. Clients must not use up those that the member needs to go on: for
+// its files and its peers. So clients get what is left of them, and are refused beyond that.
+
+const (
+	// reservedDescriptors are kept for the member's own files and the connections with members that it knows; etcd keeps as many.
+	reservedDescriptors = 150
+	// metricsConnections, of the reserved ones, are for those who ask after the member's health, which is asked most when clients are too many.
+	metricsConnections = 32
+	// newcomersMost are connections on the peer ports of those who have not said yet who they are: twice, for handshakes and for greetings.
+	newcomersMost = 128
+	// fewClients is below what a member should be able to serve.
+	fewClients = 1024
+	// recommendedDescriptors is what distributions set for etcd.
+	recommendedDescriptors = 65536
+	// manyDescriptors stands for no limit.
+	manyDescriptors = 1 << 30
+	// descriptorLines is how often lines about the shortage come.
+	descriptorLines = 10 * time.Second
+)
+
+// descriptors is who may have how many.
+type descriptors struct {
+	limit              int
+	clients, newcomers int
+}
+
+// shareDescriptors shares limit out.
+func shareDescriptors(limit uint64) (descriptors, error) {
+	d := descriptors{limit: int(min(limit, manyDescriptors))}
+	room := d.limit - reservedDescriptors
+	if room <= 0 {
+		return d, fmt.Errorf("file descriptor limit of etcd process is too low; please set higher: it is %d, of which %d are kept for the member's own files "+
+			"(ulimit -n, or LimitNOFILE of systemd; %d is recommended)", limit, reservedDescriptors, recommendedDescriptors)
+	}
+	d.newcomers = max(1, min(newcomersMost, room/16))
+	d.clients = max(1, room-2*d.newcomers)
+	return d, nil
+}
+
+// reserve shares the descriptors out, and bounds the connections of clients.
+func (s *Server) reserve() error {
+	s.shortage = logging.NewRarely(descriptorLines)
+	limit, known := descriptorLimit()
+	if !known {
+		limit = manyDescriptors
+	}
+	var err error
+	if s.descriptors, err = shareDescriptors(limit); err != nil {
+		return err
+	}
+	if s.descriptors.clients < fewClients {
+		s.log.Warn("the limit of file descriptors is low; raise it (ulimit -n, or LimitNOFILE of systemd)", zap.Int("limit", s.descriptors.limit),
+			zap.Int("recommended-limit", recommendedDescriptors), zap.Int("client-connections", s.descriptors.clients))
+	}
+	s.clients = listen.NewLimit(s.descriptors.clients, s.noteRefused)
+	s.metrics = listen.NewLimit(metricsConnections, s.noteRefused)
+	return nil
+}
+
+// noteRefused logs that there are too many clients.
+func (s *Server) noteRefused(c net.Conn) {
+	if leftOut, ok := s.shortage.Allow("clients"); ok {
+		s.log.Warn("refused a client's connection: as many are open as the limit of file descriptors allows; raise it (ulimit -n, or LimitNOFILE of systemd), "+
+			"or find out who opens so many", zap.String("remote-addr", c.RemoteAddr().String()), zap.Int("limit", s.descriptors.limit),
+			zap.Int("client-connections", s.descriptors.clients), zap.Int("left-out", leftOut))
+	}
+}
+
+// noteShortage logs that a file waits for a descriptor.
+func (s *Server) noteShortage(path string, err error) {
+	if leftOut, ok := s.shortage.Allow("files"); ok {
+		s.log.Warn("a file can't be opened for want of file descriptors; the member tries again for a while", zap.String("path", path), zap.Int("limit", s.descriptors.limit),
+			zap.Int("left-out", leftOut), zap.Error(err))
+	}
+}

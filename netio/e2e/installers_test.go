@@ -16,7 +16,6 @@ import (
 // a directory, CERT, KEY and CA for files of a certificate.
 type installer struct {
 	name    string
-	program string // that the binary is called as; empty: etcd
 	args    string
 	environ string
 	file    string // the configuration file at DIR/config; empty: there is none

@@ -82,6 +82,10 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 	if err != nil {
 		return resp, err
 	}
+	// A client may make requests and reset them at once, as fast as it can send. What each costs is then a goroutine, and little more.
+	if err := gone(ctx, step.Way); err != nil {
+		return resp, err
+	}
 	o := call.Outcome{Limits: d.config.Limits}
 	switch step.Way {
 	case call.Locally:
@@ -102,9 +106,22 @@ func do[Req, Resp any](ctx context.Context, d *Door, u *call.Unary[Req, Resp], r
 	}
 	if o.View != nil {
 		defer o.View.Release()
+		// Reading it is most of the work of a range. Where nobody waits for the answer any more, others' requests do.
+		if err := ctx.Err(); err != nil {
+			return resp, err
+		}
 	}
 	o.Status = d.backend.Status()
 	return u.Finish(r, o)
+}
+
+// gone is why nobody waits for an answer any more; nil: somebody does.
+func gone(ctx context.Context, way call.Way) error {
+	err := ctx.Err()
+	if way == call.Proposed {
+		return proposeError(err)
+	}
+	return err
 }
 
 // askLeader has the leader renew a lease or say how long it has to live.
@@ -256,6 +273,9 @@ func (d *Door) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamS
 }
 
 func (d *Door) runStream(srv any, ss grpc.ServerStream, m *method, handler grpc.StreamHandler) error {
+	if err := ss.Context().Err(); err != nil { // as for unary calls, see gone
+		return status.FromContextError(err).Err()
+	}
 	if err := d.admit(ss.Context()); err != nil {
 		return err
 	}

@@ -111,6 +111,10 @@ func rangeStream(srv any, stream grpc.ServerStream) error {
 	}
 	d.traffic.operations.ranges.Add(1)
 	for {
+		if err := stream.Context().Err(); err != nil {
+			view.Release()
+			return ended(stream.Context())
+		}
 		chunk, err := chunks.Next(view)
 		view.Release()
 		if err != nil {

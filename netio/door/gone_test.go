@@ -1,0 +1,53 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/detcd/detcd/node/call"
+)
+
+// Clients may make requests and reset them at once. What nobody waits for any more must not take the time of others.
+
+func TestDoor_ARequestOfAStreamThatIsGoneIsNotBegun(t *testing.T) {
+	b := newSingle()
+	d, _ := openedDoor(t, b, nil)
+	defer d.Close(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.onLinearize = func() { t.Error("a read was begun") }
+	if _, err := do(ctx, d, &call.Range, &pb.RangeRequest{Key: []byte("a")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a range: error %v", err)
+	}
+	before := b.Status().Applied
+	if _, err := do(ctx, d, &call.Put, &pb.PutRequest{Key: []byte("a")}); status.Code(err) != codes.Canceled || b.Status().Applied != before {
+		t.Errorf("a put: error %v, applied %d after %d", err, b.Status().Applied, before)
+	}
+}
+
+func TestDoor_AViewIsNotReadForAStreamThatIsGone(t *testing.T) {
+	b := newSingle()
+	d, _ := openedDoor(t, b, nil)
+	defer d.Close(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b.onLinearize = cancel // while it waits for its turn
+	read := call.Range
+	read.Finish = func(r *pb.RangeRequest, o call.Outcome) (call.RangeAnswer, error) {
+		t.Error("the view was read")
+		return call.Range.Finish(r, o)
+	}
+	if _, err := do(ctx, d, &read, &pb.RangeRequest{Key: []byte("a")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	b.turn(func() {
+		if n, _ := b.machine.PinnedViews(); n != 0 {
+			t.Errorf("%d views are still held", n)
+		}
+	})
+}

@@ -202,6 +202,50 @@ func TestNewborn_AWipedMemberThatIsForgottenIsLetIn(t *testing.T) {
 	}
 }
 
+// What a leader vouches by is an entry that came after the question and that a majority has without the newborn. An older one would not do: the
+// newborn may have acknowledged entries after it, and forgotten them.
+func TestVouch_ByAnEntryThatWasCommittedAfterTheQuestion(t *testing.T) {
+	c := newSeats(t, 5, nil)
+	for _, s := range c.seats[:4] {
+		s.open()
+	}
+	l := c.elect(1)
+	l.apply(put("a", 0))
+	c.run(time.Second)
+	var vouched []uint64
+	appends := true
+	c.lose = func(from, to port.MemberID, payload []byte) bool {
+		if a, err := decodeNewbornAnswer(payload); to == 5 && payload[0] == kindNewbornAnswer && err == nil && a.vouched != 0 {
+			vouched = append(vouched, a.vouched)
+		}
+		// All but one follower get no entries: the leader and that one are no majority.
+		return !appends && from == 1 && to != 2 && isAppend(payload)
+	}
+	appends = false
+	last := l.member.writer.lastIndex
+	ask := func(life uint64) { l.turn(func() { l.member.Receive(5, newbornQuestion{life: life}.encode()) }) }
+	ask(7)
+	c.run(300 * time.Millisecond)
+	ask(7)
+	if l.member.role != Leader || len(vouched) > 0 {
+		t.Fatalf("role %v; without a majority it vouches by %d", l.member.role, vouched)
+	}
+	appends = true
+	c.until("it vouches", func() bool { return len(vouched) > 0 })
+	if vouched[0] <= last {
+		t.Errorf("it vouches by entry %d, but when it was asked, the log reached up to entry %d", vouched[0], last)
+	}
+	ask(7)
+	if vouched[len(vouched)-1] != vouched[0] {
+		t.Errorf("asked again by the same run, it vouches by %d", vouched)
+	}
+	ask(8)
+	c.run(time.Second)
+	if vouched[len(vouched)-1] <= vouched[0] {
+		t.Errorf("asked by another run, it vouches by %d", vouched)
+	}
+}
+
 // A newborn takes no part in raft, whatever it is sent.
 func TestNewborn_IsSilentUntilItIsDecided(t *testing.T) {
 	c := newSeats(t, 3, nil)

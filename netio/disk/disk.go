@@ -127,6 +127,15 @@ func (d *FileDisk) SyncDir() error {
 	return d.patiently(d.dir, func() error { return syncDir(d.dir) })
 }
 
+// Room implements port.Disk: the space of the file system that is free for this process's user.
+func (d *FileDisk) Room() (int64, error) {
+	bytes, err := freeBytes(d.dir)
+	if err != nil {
+		return 0, &Error{Op: "measure the free space of", Path: d.dir, Err: err}
+	}
+	return bytes, nil
+}
+
 // path panics on a name that is not a plain one: names come from the program, never from outside.
 func (d *FileDisk) path(name string) string {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) {

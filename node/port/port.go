@@ -81,6 +81,9 @@ type Disk interface {
 	List() ([]string, error)
 	// SyncDir makes all creations, renames and removals so far durable.
 	SyncDir() error
+	// Room returns how many more bytes this directory's files may take, as far as the disk knows: others may take them first. An error
+	// says that the disk can't tell.
+	Room() (int64, error)
 }
 
 // File is one open file of a Disk.

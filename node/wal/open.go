@@ -14,6 +14,7 @@ type Found struct {
 	id      Identity
 	options Options
 	replay  *replay
+	history []segment // those before the first that replay has read
 	temps   []string
 }
 
@@ -30,11 +31,12 @@ func Read(d port.Disk, id Identity, o Options) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &replay{disk: d, id: &id, segments: segments, reach: o.Reach}
+	old, needed := history(d, segments)
+	p := &replay{disk: d, id: &id, segments: needed, reach: o.Reach}
 	if err := p.run(); err != nil {
 		return nil, err
 	}
-	return &Found{disk: d, id: id, options: o, replay: p, temps: temps}, nil
+	return &Found{disk: d, id: id, options: o, replay: p, history: old, temps: temps}, nil
 }
 
 // Recovered returns what the WAL holds, in the incarnation that Begin would begin.
@@ -59,7 +61,7 @@ func (f *Found) Close() error {
 // returns, and so is the new incarnation. Found is of no more use then.
 func (f *Found) Begin() (*Log, error) {
 	p := f.replay
-	l := &Log{disk: f.disk, id: f.id, leastSegmentBytes: roundUp(f.options.SegmentBytes / leastShare), segments: p.segments, state: p.state,
+	l := &Log{disk: f.disk, id: f.id, leastSegmentBytes: roundUp(f.options.SegmentBytes / leastShare), segments: append(f.history, p.segments...), state: p.state,
 		incarnation: p.incarnation, file: p.file, offset: p.end, syncedEnd: p.end, chain: p.chain, batch: p.batch, synced: p.synced}
 	l.segmentBytes.Store(f.options.SegmentBytes)
 	for _, s := range l.segments {
@@ -67,6 +69,7 @@ func (f *Found) Begin() (*Log, error) {
 		l.total.Add(s.size)
 	}
 	l.files.Store(int64(len(l.segments)))
+	l.publishSpans()
 	l.sinceMark.Store(p.sinceMark)
 
 	err := l.repair(p, f.temps)

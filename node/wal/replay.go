@@ -154,6 +154,7 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 	if r.size < h.size {
 		return 0, &CorruptError{File: r.name, Offset: r.size, Reason: fmt.Sprintf("the file ends here, though it was made with %d bytes", h.size)}
 	}
+	p.segments[i].before = h.state.last
 	p.header, p.synced, p.pending = h, rec.crc, p.pending[:0]
 	next = recordBytes(len(rec.payload))
 	p.sinceMark += next
@@ -227,7 +228,6 @@ func (p *replay) apply(s *segment, rec *record) (broken string) {
 			keep = int(index - p.entries[0].GetIndex())
 		}
 		p.entries = append(p.entries[:keep], p.entry(index, term, raftpb.EntryType(rec.sub), b[entryFixedBytes:]))
-		s.maxIndex = max(s.maxIndex, index)
 	case kindSnapshot:
 		m := &SnapshotMark{Index: order.Uint64(b), Term: order.Uint64(b[8:]), ConfState: b[markFixedBytes:]}
 		if broken = p.state.setMark(m, rec.sub&subReset != 0); broken != "" {

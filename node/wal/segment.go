@@ -24,9 +24,11 @@ const (
 
 // segment is one file of the WAL.
 type segment struct {
-	seq      uint64
-	size     int64
-	maxIndex uint64 // the highest index of an entry in it, replaced ones included; 0: none
+	seq  uint64
+	size int64
+	// before is the last index of the log when the segment began, as its header says. Every entry after it that is still valid is in this
+	// segment or in a later one.
+	before uint64
 }
 
 func (s *segment) name() string { return segmentName(s.seq) }
@@ -173,6 +175,9 @@ func (l *Log) rotate(need int64, incarnation uint64) error {
 		h.seq = l.seq() + 1
 	}
 	least := recordBytes(headerBytes+len(h.state.mark.ConfState)) + need
+	if err := l.giveWay(max(l.segmentBytes.Load(), least)); err != nil {
+		return err
+	}
 	f, err := l.fit(&h, least, need)
 	var crc uint32
 	var next int64
@@ -192,9 +197,10 @@ func (l *Log) rotate(need int64, incarnation uint64) error {
 	}
 	l.file, l.size, l.offset, l.incarnation = f, h.size, next, incarnation
 	l.chain, l.synced, l.settled, l.syncedEnd = crc, crc, true, next
-	l.segments = append(l.segments, segment{seq: h.seq, size: h.size})
+	l.segments = append(l.segments, segment{seq: h.seq, size: h.size, before: h.state.last})
 	l.total.Add(h.size)
 	l.files.Add(1)
+	l.publishSpans()
 	l.count(next)
 	return nil
 }

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -114,6 +115,7 @@ type Log struct {
 
 	written, sinceMark, syncs, total atomic.Int64
 	files                            atomic.Int64
+	spans                            atomic.Pointer[[]Span]
 }
 
 // Write makes the batches durable, all of them or, if the machine dies before it returns, all or none. It is one write and one
@@ -143,7 +145,6 @@ func (l *Log) Write(batches ...Batch) error {
 // encode applies the batches to the state and encodes what changes. It reports whether a snapshot mark is among it.
 func (l *Log) encode(batches []Batch) (marked bool) {
 	var hard *raftpb.HardState
-	last := &l.segments[len(l.segments)-1]
 	for i := range batches {
 		b := &batches[i]
 		if b.Incarnation > l.incarnation {
@@ -159,7 +160,6 @@ func (l *Log) encode(batches []Batch) (marked bool) {
 		for _, e := range b.Entries {
 			l.must(l.state.addEntry(e.GetIndex(), e.GetTerm()))
 			l.enc.entry(e)
-			last.maxIndex = max(last.maxIndex, e.GetIndex())
 		}
 		if h := b.HardState; h != nil {
 			l.must(l.state.setHard(h.GetTerm(), h.GetVote(), h.GetCommit()))
@@ -225,26 +225,59 @@ func (l *Log) Settle() error {
 	return nil
 }
 
-// Release removes the segments that a restart no longer needs, given a durable snapshot at index. It never goes beyond
-// the newest mark written, keeps every segment with an entry after index, and always the last one.
+// Release removes the segments that hold no entry after index. It never goes beyond the newest mark written, which is where a restart
+// begins, and always keeps the last segment. What it keeps before the mark is history, for EntryReader.
 func (l *Log) Release(index uint64) error {
 	if l.err != nil {
 		return l.err
 	}
-	index = min(index, l.state.mark.Index)
-	for len(l.segments) > 1 && l.segments[0].maxIndex <= index {
-		s := l.segments[0]
-		if err := l.disk.Remove(s.name()); err != nil {
-			return l.fail("remove "+s.name(), err)
+	for l.removable(index) {
+		if err := l.removeOldest(); err != nil {
+			return err
 		}
-		// Synced one by one, oldest first: of several removals a crash may keep any, and a hole in the sequence is corruption.
-		if err := l.disk.SyncDir(); err != nil {
-			return l.fail("sync directory", err)
-		}
-		l.segments = l.segments[1:]
-		l.total.Add(-s.size)
-		l.files.Add(-1)
 	}
+	return nil
+}
+
+// MakeRoom removes history, oldest first, until the disk has that many bytes of room or there is no history left: what only others may
+// want gives way to what this member needs. A disk that can't say how much room it has is taken for one with enough.
+func (l *Log) MakeRoom(bytes int64) error {
+	if l.err != nil {
+		return l.err
+	}
+	for l.removable(math.MaxUint64) {
+		room, err := l.disk.Room()
+		if err != nil || room >= bytes {
+			return nil
+		}
+		if err := l.removeOldest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// giveWay makes room for a new segment.
+func (l *Log) giveWay(size int64) error { return l.MakeRoom(size + size/2) }
+
+// removable says that the oldest segment holds no entry after index, and that a restart does not need it.
+func (l *Log) removable(index uint64) bool {
+	return len(l.segments) > 1 && l.segments[1].before <= min(index, l.state.mark.Index)
+}
+
+func (l *Log) removeOldest() error {
+	s := l.segments[0]
+	if err := l.disk.Remove(s.name()); err != nil {
+		return l.fail("remove "+s.name(), err)
+	}
+	// Synced one by one, oldest first: of several removals a crash may keep any, and a hole in the sequence is corruption.
+	if err := l.disk.SyncDir(); err != nil {
+		return l.fail("sync directory", err)
+	}
+	l.segments = l.segments[1:]
+	l.total.Add(-s.size)
+	l.files.Add(-1)
+	l.publishSpans()
 	return nil
 }
 

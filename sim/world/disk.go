@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -24,6 +25,7 @@ type Disk struct {
 	pending []change
 
 	limit     int64 // bytes that all files may have; 0: no bound
+	tight     bool  // the disk says that it has no room to spare
 	syncFails int   // that many more syncs fail
 	writeFail int   // that many more writes fail
 	hurts     uint64
@@ -169,6 +171,20 @@ func (d *Disk) room(more int64) bool {
 		return true
 	}
 	return d.Used()+more <= d.limit
+}
+
+// Tight has the disk say that it has no room to spare. What is needed fits all the same.
+func (d *Disk) Tight(tight bool) { d.tight = tight }
+
+// Room returns how many more bytes there is room for.
+func (d *Disk) Room() (int64, error) {
+	switch {
+	case d.tight:
+		return 0, nil
+	case d.limit == 0:
+		return math.MaxInt64, nil
+	}
+	return max(0, d.limit-d.Used()), nil
 }
 
 // Used returns the bytes that all files have together.

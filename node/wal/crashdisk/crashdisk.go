@@ -25,6 +25,8 @@ type Disk struct {
 	CrashAt int   // the operation that crashes: it may have happened in part; 0: none
 	FailAt  int   // the operation that returns FailErr, having been done in part at most; 0: none
 	FailErr error // by default port.ErrNoSpace
+	// Spare is the room that the disk says it has, in bytes; 0: it can't tell.
+	Spare int64
 	// OnOp, if not nil, is told of every operation before it is done.
 	OnOp func(n int, what string)
 
@@ -266,6 +268,14 @@ func (d *Disk) List() ([]string, error) {
 	}
 	sort.Strings(names)
 	return names, nil
+}
+
+// Room is port.Disk's.
+func (d *Disk) Room() (int64, error) {
+	if d.Spare == 0 {
+		return 0, errors.New("crashdisk: the room is not known")
+	}
+	return d.Spare, nil
 }
 
 // SyncDir is port.Disk's.

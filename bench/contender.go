@@ -28,7 +28,7 @@ func (o options) contenders() []contender {
 	if o.etcd != leftOut {
 		all = append(all, contender{nameEtcd, o.etcd})
 	}
-	return all
+	return slices.DeleteFunc(all, func(c contender) bool { return o.only != "" && c.name != o.only })
 }
 
 // reference is a contender that others are compared with.

@@ -31,6 +31,8 @@ type options struct {
 	bigRange      rangeLoad
 	replay        replayLoad
 	replayKeys    string
+	catchUp       catchUpLoad
+	only          string // the name of the only contender; empty: all
 	serverFlags   string
 	report        string
 	profile       string
@@ -47,8 +49,8 @@ func parse() options {
 	flag.StringVar(&o.client, "client", "raw", "load generator: raw (frames written by hand) or grpc (the stock gRPC client)")
 	flag.StringVar(&o.members, "members", "1,3", "cluster sizes")
 	flag.StringVar(&o.clients, "clients", "1/1,1000/100", "clients/connections of each load")
-	flag.StringVar(&o.ops, "ops", "put,lrange,srange,watch,replay,lease,bigrange",
-		"kinds of load: put, lrange (linearizable), srange (serializable); workloads with servers of their own: watch, replay, lease, bigrange")
+	flag.StringVar(&o.ops, "ops", "put,lrange,srange,watch,replay,lease,bigrange,catchup",
+		"kinds of load: put, lrange (linearizable), srange (serializable); workloads with servers of their own: watch, replay, lease, bigrange, catchup")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each load is put on each contender, taking turns; workloads half as often; medians are reported")
 	flag.DurationVar(&o.measure, "measure", 2*time.Second, "length of one measurement")
 	flag.DurationVar(&o.warm, "warm", 500*time.Millisecond, "load before each measurement that does not count")
@@ -67,6 +69,10 @@ func parse() options {
 	flag.DurationVar(&o.lease.idle, "idle", 2500*time.Millisecond, "lease: how long a server that only holds leases is looked at")
 	flag.IntVar(&o.bigRange.keys, "range-keys", 100000, "bigrange: number of keys")
 	flag.IntVar(&o.bigRange.valueBytes, "range-value-bytes", 1024, "bigrange: size of values")
+	flag.IntVar(&o.catchUp.keys, "catchup-keys", 12000, "catchup: number of keys")
+	flag.IntVar(&o.catchUp.valueBytes, "catchup-value-bytes", 100000, "catchup: size of values")
+	flag.IntVar(&o.catchUp.rate, "catchup-rate", 150, "catchup: puts a second")
+	flag.DurationVar(&o.catchUp.away, "catchup-away", 12*time.Second, "catchup: how long a follower is stopped")
 	flag.StringVar(&o.serverFlags, "server-flags", "", "further flags for both servers, separated by spaces")
 	flag.StringVar(&o.report, "report", "", "also write the figures to this Markdown file")
 	flag.StringVar(&o.profile, "profile", "", "save a CPU profile of each contender's first member in each load to this directory")
@@ -79,6 +85,7 @@ func parse() options {
 	}
 	if o.short {
 		o.rounds, o.measure, o.warm, o.lease.idle = 2, time.Second, 300*time.Millisecond, time.Second
+		o.catchUp.keys, o.catchUp.away = o.catchUp.keys/10, o.catchUp.away/3
 	}
 	o.watch.valueBytes, o.watch.warmUp, o.watch.measure = o.keys.valueBytes, o.warm, o.measure
 	o.replay.valueBytes, o.replay.measure, o.replay.scratch = o.keys.valueBytes, o.measure, new([]byte)

@@ -111,6 +111,8 @@ func (o options) workloads() (works []workload, others []string, err error) {
 				}
 				works = append(works, r)
 			}
+		case "catchup":
+			works = append(works, o.catchUp)
 		case "lease":
 			works = append(works, o.lease)
 		case "bigrange":
@@ -122,12 +124,13 @@ func (o options) workloads() (works []workload, others []string, err error) {
 		}
 	}
 	for name, ok := range map[string]bool{
-		"-watch-writers must be positive":                              o.watch.writers > 0,
-		"-watchers: want a multiple of -watch-streams":                 o.watch.streams > 0 && o.watch.watchers > 0 && o.watch.watchers%o.watch.streams == 0,
-		"-leases: want a multiple of -lease-streams":                   o.lease.streams > 0 && o.lease.leases > 0 && o.lease.leases%o.lease.streams == 0,
-		"-lease-pipeline: want a number from 1 to the leases a stream": o.lease.pipeline > 0 && o.lease.pipeline <= o.lease.leases/max(o.lease.streams, 1),
-		"-range-keys and -range-value-bytes must be positive":          o.bigRange.keys > 0 && o.bigRange.valueBytes > 0,
-		"-replay-revisions must be positive":                           o.replay.revisions > 0,
+		"-watch-writers must be positive":                                        o.watch.writers > 0,
+		"-watchers: want a multiple of -watch-streams":                           o.watch.streams > 0 && o.watch.watchers > 0 && o.watch.watchers%o.watch.streams == 0,
+		"-leases: want a multiple of -lease-streams":                             o.lease.streams > 0 && o.lease.leases > 0 && o.lease.leases%o.lease.streams == 0,
+		"-lease-pipeline: want a number from 1 to the leases a stream":           o.lease.pipeline > 0 && o.lease.pipeline <= o.lease.leases/max(o.lease.streams, 1),
+		"-range-keys and -range-value-bytes must be positive":                    o.bigRange.keys > 0 && o.bigRange.valueBytes > 0,
+		"-replay-revisions must be positive":                                     o.replay.revisions > 0,
+		"-catchup-keys, -catchup-value-bytes and -catchup-rate must be positive": o.catchUp.keys > 0 && o.catchUp.valueBytes > 0 && o.catchUp.rate > 0,
 	} {
 		if !ok {
 			err = errors.Join(err, errors.New(name))
@@ -156,7 +159,26 @@ func (p plan) runWorkloads(ctx context.Context, o options, dir string) ([]outcom
 	return outs, nil
 }
 
+// alone is a workload that takes so much memory that each contender is run by itself, and once.
+type alone interface{ alone() bool }
+
 func (p plan) runWorkload(ctx context.Context, o options, dir string, members int, w workload) ([]outcome, error) {
+	if _, ok := w.(alone); !ok {
+		return p.runTogether(ctx, o, dir, members, w)
+	}
+	var outs []outcome
+	for _, c := range o.contenders() {
+		o.only, o.rounds = c.name, 1
+		one, err := p.runTogether(ctx, o, dir, members, w)
+		if err != nil {
+			return nil, err
+		}
+		outs = append(outs, one...)
+	}
+	return outs, nil
+}
+
+func (p plan) runTogether(ctx context.Context, o options, dir string, members int, w workload) ([]outcome, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -219,7 +241,7 @@ func (p plan) runOnce(ctx context.Context, o options, members int, w workload, c
 // workloadTitles and workloadAbouts head the tables of the kinds of workload.
 var (
 	workloadTitles = map[string]string{
-		"watch": "Watch", "replay": "Watch from the past", "lease": "Leases", "bigrange": "Large ranges",
+		"watch": "Watch", "replay": "Watch from the past", "lease": "Leases", "bigrange": "Large ranges", "catchup": "A follower that missed something",
 	}
 	workloadAbouts = map[string]string{
 		"watch": `All watchers watch one key range; each stream has a connection of its own, streams and writers are spread over the members evenly. The writers put
@@ -228,6 +250,9 @@ and the delays are those of a server at its limit. An event counts once for each
 watcher got every event exactly once and in order. Server CPU includes the puts'. RSS is the sum of the members' peaks.`,
 		"replay": `One watcher begins at the first of many revisions when all of them have happened, and is done when it has every event; then the next one begins.
 Nothing is written meanwhile. Every run checks that each event came once and in order. Responses are those of one watcher. RSS is the peak.`,
+		"catchup": `A follower's process is stopped (SIGSTOP) and goes on (SIGCONT) while puts of random keys begin at even intervals. It is level when it has
+applied what the leader had applied half a second ago at most. Snapshots are those that the leader has sent by three seconds later. RSS are the peaks from where the
+process goes on until then. Each contender runs by itself, once.`,
 		"lease": `Leases are granted once, by 1000 clients on 100 connections; then each stream, on a connection of its own, renews its leases one after the other,
 over and over, and every answer is checked. Streams are spread over the members evenly. Idle CPU is that of all members while they hold the leases and
 nobody asks for anything, as a share of one core. RSS is the sum of the members' peaks.`,

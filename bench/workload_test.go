@@ -220,7 +220,7 @@ func TestRangeLoad_FailsWhenAKeyIsMissing(t *testing.T) {
 func TestWorkloads_OfFlags(t *testing.T) {
 	good := func() options {
 		return options{ops: "put,watch,bigrange,lease,replay", watchAhead: "1,20", watch: testWatch, lease: testLeases(), bigRange: rangeLoad{keys: 1, valueBytes: 1},
-			replay: replayLoad{revisions: 9, valueBytes: 2}, replayKeys: "3,4"}
+			replay: replayLoad{revisions: 9, valueBytes: 2}, replayKeys: "3,4", catchUp: catchUpLoad{keys: 1, valueBytes: 1, rate: 1}}
 	}
 	works, others, err := good().workloads()
 	if err != nil || strings.Join(others, ",") != "put" {

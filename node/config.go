@@ -40,10 +40,13 @@ type Config struct {
 	SnapshotBytes int64
 	// SnapshotEntries, if not zero, also starts a snapshot after that many log entries.
 	SnapshotEntries uint64
-	// CatchUpEntries and CatchUpBytes bound the applied entries kept in memory for followers that lag (defaults 5,000 and 64 MiB);
-	// a follower behind them is sent a snapshot.
+	// CatchUpEntries and CatchUpBytes bound the applied entries kept in memory for followers that lag (defaults 5,000 and 64 MiB). The
+	// log on the disk keeps more; a follower behind that is sent a snapshot.
 	CatchUpEntries uint64
 	CatchUpBytes   int64
+	// RetainBytes is how much of the log the disk keeps at least for followers that lag, if the state is not larger (default 64 MiB); and
+	// it keeps CatchUpEntries entries, within reason. See retention.go.
+	RetainBytes int64
 	// SegmentBytes is the size of a file of the log (default 64 MiB).
 	SegmentBytes int64
 
@@ -73,6 +76,7 @@ const (
 	defaultSnapshotBytes      = 64 << 20
 	defaultCatchUpEntries     = 5000
 	defaultCatchUpBytes       = 64 << 20
+	defaultRetainBytes        = 64 << 20
 	defaultSegmentBytes       = 64 << 20
 	defaultMaxPendingRequests = 20000
 	defaultMaxPendingBytes    = 256 << 20
@@ -88,6 +92,9 @@ const (
 	// maxAppendBytes bounds one append message between members, and maxInflightAppends how many may be unanswered.
 	maxAppendBytes     = 1 << 20
 	maxInflightAppends = 512
+	// maxInflightBytes bounds what these hold: less than the network keeps waiting for a peer, since of more it drops some, and raft has
+	// to go back for that.
+	maxInflightBytes = 32 << 20
 )
 
 func defaulted[T int | int64 | uint64 | time.Duration](v *T, d T) {
@@ -106,6 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 	defaulted(&c.SnapshotBytes, defaultSnapshotBytes)
 	defaulted(&c.CatchUpEntries, defaultCatchUpEntries)
 	defaulted(&c.CatchUpBytes, defaultCatchUpBytes)
+	defaulted(&c.RetainBytes, defaultRetainBytes)
 	defaulted(&c.SegmentBytes, defaultSegmentBytes)
 	defaulted(&c.MaxPendingRequests, defaultMaxPendingRequests)
 	defaulted(&c.MaxPendingBytes, defaultMaxPendingBytes)
@@ -124,17 +132,17 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Ports are the doors of a member to the outside. All are required, except Observer.
+// Ports are the doors of a member to the outside. All are required, except HistoryLane and Observer.
 type Ports struct {
 	Clock   port.Clock
 	Network port.Network
 	// WALDisk holds the log, SnapshotDisk the snapshots and how far the log reaches; they may be one and the same.
 	WALDisk, SnapshotDisk port.Disk
 	// WALLane runs the log's writes, SnapshotLane the reading and writing of snapshots, ReachLane the syncs of the file that says how far the
-	// log reaches.
-	WALLane, SnapshotLane, ReachLane port.Lane
-	Logger                           port.Logger
-	Observer                         Observer
+	// log reaches, HistoryLane the reading of old entries of the log (nil: SnapshotLane does that too).
+	WALLane, SnapshotLane, ReachLane, HistoryLane port.Lane
+	Logger                                        port.Logger
+	Observer                                      Observer
 }
 
 // Role is what a member is in its cluster.
@@ -162,6 +170,10 @@ type Observer interface {
 	RoleChanged(term uint64, leader port.MemberID, role Role)
 	// Installed is told when a snapshot from another member replaced the state.
 	Installed(index, stateHash uint64)
+	// CatchingUp is told when this leader begins to send a follower what memory no longer holds of the log: a snapshot, or old entries.
+	CatchingUp(follower port.MemberID, snapshot bool)
+	// SnapshotSent is told of the end of a snapshot's transfer: the follower has it, or the transfer was given up.
+	SnapshotSent(follower port.MemberID, there bool)
 	// Failed is told once, when the member can't go on: a disk that failed, ErrRemoved, ErrBootstrapped or ErrDataLost. It does nothing any more from then on.
 	Failed(err error)
 }
@@ -182,6 +194,12 @@ func (Ignore) RoleChanged(uint64, port.MemberID, Role) {}
 
 // Installed implements Observer.
 func (Ignore) Installed(uint64, uint64) {}
+
+// CatchingUp implements Observer.
+func (Ignore) CatchingUp(port.MemberID, bool) {}
+
+// SnapshotSent implements Observer.
+func (Ignore) SnapshotSent(port.MemberID, bool) {}
 
 // Failed implements Observer.
 func (Ignore) Failed(error) {}

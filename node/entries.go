@@ -8,18 +8,24 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// entries is raft's Storage: the durable part of the log, as far as it is kept in memory. It is cut at the front by what
-// followers may still want (catch-up), not by snapshots: a follower that wants more gets a snapshot of the present state.
+// entries is raft's Storage: the durable part of the log. The newest entries are in memory; those before, down to the floor, are only in
+// the log's segments, and past brings them. A follower that wants entries from below the floor gets a snapshot of the present state.
 type entries struct {
 	hardState *raftpb.HardState
 	confState *raftpb.ConfState
-	// base is the index and term of the entry before list[0]; the entry itself is gone.
+	// base is the index and term of the entry before list[0]; the entry itself is not in memory.
 	base struct{ index, term uint64 }
+	// floor is the index of the entry before the first that the segments have. Invariant: floor <= base.index.
+	floor uint64
+	// terms are those of the entries from floor on, floor's included.
+	terms terms
 	// Invariant: list[i].Index == base.index + 1 + i.
 	list  []*raftpb.Entry
 	bytes int64
 	// trimmed is how many bytes of entries list's memory still holds before its first.
 	trimmed int64
+	// past returns entries from lo on, before hi, that are in the segments only: none where they have to be read first. Raft asks again.
+	past func(lo, hi, maxSize uint64) []*raftpb.Entry
 	// snapshot says what a snapshot of the present state would be.
 	snapshot func() (*raftpb.Snapshot, error)
 }
@@ -35,13 +41,20 @@ func (s *entries) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
 
 // Entries implements raft.Storage.
 func (s *entries) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
-	if lo <= s.base.index {
+	if lo <= s.floor {
 		return nil, raft.ErrCompacted
 	}
 	if hi > s.last()+1 {
 		return nil, raft.ErrUnavailable
 	}
-	part := s.list[lo-s.base.index-1 : hi-s.base.index-1]
+	if lo <= s.base.index {
+		return s.past(lo, min(hi, s.base.index+1), maxSize), nil
+	}
+	return firstOf(s.list[lo-s.base.index-1:hi-s.base.index-1], maxSize), nil
+}
+
+// firstOf returns the first entries of a part, at least one, and not more than maxSize bytes otherwise.
+func firstOf(part []*raftpb.Entry, maxSize uint64) []*raftpb.Entry {
 	var size uint64
 	for i, e := range part {
 		size += uint64(entryBytes(e))
@@ -50,7 +63,7 @@ func (s *entries) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 			break
 		}
 	}
-	return part[:len(part):len(part)], nil
+	return part[:len(part):len(part)]
 }
 
 // Term implements raft.Storage.
@@ -58,8 +71,10 @@ func (s *entries) Term(i uint64) (uint64, error) {
 	switch {
 	case i == s.base.index:
 		return s.base.term, nil
-	case i < s.base.index:
+	case i < s.floor:
 		return 0, raft.ErrCompacted
+	case i < s.base.index:
+		return s.terms.of(i), nil
 	case i > s.last():
 		return 0, raft.ErrUnavailable
 	}
@@ -70,7 +85,7 @@ func (s *entries) Term(i uint64) (uint64, error) {
 func (s *entries) LastIndex() (uint64, error) { return s.last(), nil }
 
 // FirstIndex implements raft.Storage.
-func (s *entries) FirstIndex() (uint64, error) { return s.base.index + 1, nil }
+func (s *entries) FirstIndex() (uint64, error) { return s.floor + 1, nil }
 
 // Snapshot implements raft.Storage.
 func (s *entries) Snapshot() (*raftpb.Snapshot, error) { return s.snapshot() }
@@ -101,25 +116,35 @@ func (s *entries) append(es []*raftpb.Entry) {
 		// A copy: raft may still hold slices of the replaced part.
 		s.list, s.trimmed = append([]*raftpb.Entry(nil), s.list[:keep]...), 0
 	}
+	s.terms = s.terms.before(first)
 	for _, e := range es {
 		s.bytes += entryBytes(e)
+		s.terms = s.terms.add(e.GetIndex(), e.GetTerm())
 	}
 	s.list = append(s.list, es...)
 }
 
 // reset forgets all entries: a snapshot at index and term stands in their place.
 func (s *entries) reset(index, term uint64) {
-	s.base.index, s.base.term = index, term
+	s.base.index, s.base.term, s.floor = index, term, index
+	s.terms = terms{{index, term}}
 	s.list, s.bytes, s.trimmed = nil, 0, 0
 }
 
-// trim forgets entries up to and including applied, all but the newest maxEntries of them and those after awaited, fewer if they pass
+// forget notes that the segments have no entry up to index any more.
+func (s *entries) forget(index uint64) {
+	if index = min(index, s.base.index); index > s.floor {
+		s.floor, s.terms = index, s.terms.from(index)
+	}
+}
+
+// trim drops entries up to and including applied from memory, all but the newest maxEntries of them, and of these too if they pass
 // maxBytes.
-func (s *entries) trim(applied, awaited, maxEntries uint64, maxBytes int64) {
+func (s *entries) trim(applied, maxEntries uint64, maxBytes int64) {
 	n := 0
 	for ; n < len(s.list); n++ {
 		index := s.base.index + 1 + uint64(n)
-		if index > applied || (s.bytes <= maxBytes && (applied-index < maxEntries || index > awaited)) {
+		if index > applied || s.bytes <= maxBytes && applied-index < maxEntries {
 			break
 		}
 		s.bytes -= entryBytes(s.list[n])

@@ -50,6 +50,8 @@ type Member struct {
 	reach     reach
 	snapshots snapshots
 	transfers transfers
+	catchUps  catchUps
+	followers []follower // as of the last look at the log; none unless this member leads
 
 	// turnNow is the time of this turn, once it was asked for.
 	turnNow   port.Instant
@@ -92,6 +94,9 @@ func Open(config Config, ports Ports) (*Member, error) {
 	}
 	if ports.Observer == nil {
 		ports.Observer = Ignore{}
+	}
+	if ports.HistoryLane == nil {
+		ports.HistoryLane = ports.SnapshotLane
 	}
 	m := &Member{config: config, ports: ports}
 	m.proposals.relayed = make(map[batchKey][]int64)
@@ -139,7 +144,7 @@ func (m *Member) recover(r *wal.Recovered) error {
 	m.incarnation = r.Incarnation
 	m.setMachine(statemachine.New())
 	m.confState = &raftpb.ConfState{}
-	m.entries = &entries{hardState: r.HardState, snapshot: m.offerSnapshot}
+	m.entries = &entries{hardState: r.HardState, past: m.catchUps.past, snapshot: m.offerSnapshot}
 	if r.Snapshot != nil {
 		if err := m.loadSnapshot(*r.Snapshot); err != nil {
 			return fmt.Errorf("load the snapshot: %w", err)
@@ -184,6 +189,7 @@ func (m *Member) startRaft() error {
 		MaxCommittedSizePerReady:  maxCommittedBytesPerReady,
 		MaxUncommittedEntriesSize: uint64(m.config.MaxPendingBytes),
 		MaxInflightMsgs:           maxInflightAppends,
+		MaxInflightBytes:          maxInflightBytes,
 		CheckQuorum:               true,
 		PreVote:                   !m.config.DisablePreVote,
 		ReadOnlyOption:            raft.ReadOnlySafe,
@@ -300,6 +306,7 @@ func (m *Member) EndTurn() {
 		m.publish()
 		m.maybeLoadLeases()
 		m.serveReads()
+		m.tendCatchUps()
 		m.tendSnapshots()
 	}
 	for len(m.outcomes) > 0 {
@@ -334,6 +341,7 @@ func (m *Member) tick() {
 	m.tickLeases()
 	m.tickTransfers()
 	m.tickCompactions()
+	m.releaseLog()
 	m.tickStop()
 	m.tickRemoved()
 	m.writer.settle(m)

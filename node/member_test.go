@@ -15,7 +15,7 @@ import (
 
 // Watchers on a member that receives a snapshot hear of the events that it brings, and of nothing when nothing is new.
 func TestMember_TellsItsHubOfNewViews(t *testing.T) {
-	c := newCluster(t, 3, func(c *Config) { c.CatchUpEntries, c.CatchUpBytes = 2, 1 })
+	c := newCluster(t, 3, keepLittle)
 	l := c.elect(1)
 	l.apply(put("a", 0))
 	f := c.seat(3)
@@ -37,10 +37,13 @@ func TestMember_TellsItsHubOfNewViews(t *testing.T) {
 		t.Fatalf("an event at revision 3: from %d, marked %v, woken %d times", from, marked, woken)
 	}
 	f.cut = true
-	for range 20 {
+	for range 100 {
 		l.apply(put("b", 0))
 		l.apply(put("a", 0))
 	}
+	c.run(AwaitedTicks * tick)
+	l.apply(put("a", 0))
+	c.run(time.Second)
 	installed := f.member.snapshots.lastIndex
 	f.cut = false
 	c.until("the member has caught up", func() bool { return f.member.machine.Revision() == l.member.machine.Revision() })

@@ -69,9 +69,10 @@ func encodeRaft(m *raftpb.Message) []byte {
 	return b
 }
 
-// raftClass says which messages overtake others: entries are Normal, all that only carries numbers is Urgent.
+// raftClass says which messages overtake others: appends are Normal, with or without entries; all else only carries numbers and is Urgent.
+// An append without entries that overtook those before it would be refused, and raft would send all of them again.
 func raftClass(m *raftpb.Message) port.Class {
-	if len(m.GetEntries()) > 0 {
+	if m.GetType() == raftpb.MsgApp {
 		return port.Normal
 	}
 	return port.Urgent

@@ -180,8 +180,8 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	}
 }
 
-// trimEntries lets go of entries that no follower should need.
+// trimEntries drops entries from memory that most followers should have by now.
 func (m *Member) trimEntries() {
 	applied, _ := m.machine.Applied()
-	m.entries.trim(applied, m.awaited(applied), m.config.CatchUpEntries, m.config.CatchUpBytes)
+	m.entries.trim(applied, m.config.CatchUpEntries, m.config.CatchUpBytes)
 }

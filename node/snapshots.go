@@ -22,6 +22,7 @@ type snapshots struct {
 	lastBytes    int64
 	lastIndex    uint64
 	busy         bool
+	releasing    bool // segments of the log are being removed
 	// offered is the view that raft was last told could be sent as a snapshot.
 	offered *statemachine.View
 }
@@ -80,9 +81,10 @@ func (m *Member) tendSnapshots() {
 		s.offered = nil
 	}
 	m.compactSome()
+	m.startPostponed()
 	due := s.bytesSince >= max(m.snapshotBytes(), s.lastBytes) ||
 		m.config.SnapshotEntries > 0 && s.entriesSince >= m.config.SnapshotEntries
-	if !due || s.busy || m.stopping || m.transfers.incoming != nil {
+	if !due || s.busy || m.stopping || m.transfers.incoming != nil || m.transfers.postponed != nil {
 		return
 	}
 	m.takeSnapshot()
@@ -107,6 +109,7 @@ func (m *Member) takeSnapshot() {
 		return
 	}
 	s.busy, s.bytesSince, s.entriesSince = true, 0, 0
+	m.makeRoom()
 	mark := wal.SnapshotMark{Index: index, Term: term, ConfState: view.ConfState()}
 	reader := view.Snapshot() // pins the view itself
 	view.Release()
@@ -143,20 +146,17 @@ func (m *Member) markSnapshot(mark wal.SnapshotMark, size int64) {
 			if mark.Index > s.lastIndex {
 				s.lastIndex, s.lastBytes = mark.Index, size
 			}
-			m.releaseBefore(mark)
+			m.releaseLog()
+			m.makeRoom()
+			m.removeOlder(mark)
 		},
 	})
 }
 
-// releaseBefore removes the parts of the log and the snapshots that the one at mark makes superfluous.
-func (m *Member) releaseBefore(mark wal.SnapshotMark) {
-	log, disk := m.writer.log, m.ports.SnapshotDisk
-	var errLog, errSweep error
-	m.ports.WALLane.Run(func() { errLog = log.Release(mark.Index) }, func() {
-		if errLog != nil {
-			m.fail(fmt.Errorf("remove old segments of the log: %w", errLog))
-		}
-	})
+// removeOlder removes the snapshots that the one at mark makes superfluous.
+func (m *Member) removeOlder(mark wal.SnapshotMark) {
+	disk := m.ports.SnapshotDisk
+	var errSweep error
 	m.ports.SnapshotLane.Run(func() { errSweep = snapshot.RemoveOlder(disk, mark.Index) }, func() {
 		m.snapshots.busy = false
 		if errSweep != nil {

@@ -25,6 +25,8 @@ type transfers struct {
 	// streams is the number of streams begun by this run of the member.
 	streams  uint64
 	incoming *incoming
+	// postponed is the first chunk of a stream that waits until an own snapshot is written; nil: none.
+	postponed *postponed
 	// awaited are the snapshots on their way, or there but not known to be installed: the entries after them will be wanted.
 	awaited []awaited
 	// arrived is a snapshot that is durable and read back, while raft decides on it.
@@ -32,8 +34,8 @@ type transfers struct {
 }
 
 const (
-	// chunkWindow is how many chunks may be under way to one peer.
-	chunkWindow = 4
+	// chunkWindow is how many chunks may be under way to one peer: enough for the network and the receiver's disk to work at a time.
+	chunkWindow = 16
 	// chunkRetryTicks is after how many ticks without progress the sender goes back, chunkGiveUpTicks after how many either side
 	// gives up. Reading a large snapshot back takes the receiver a while, and it is silent meanwhile but for repeated answers.
 	chunkRetryTicks  = 5
@@ -61,13 +63,20 @@ type awaited struct {
 	since    port.Instant // when
 }
 
+type postponed struct {
+	from  port.MemberID
+	chunk chunk
+}
+
 type incoming struct {
 	from   port.MemberID
 	stream uint64
 	msg    *raftpb.Message
 	mark   wal.SnapshotMark
-	// next is the chunk wanted; written counts those on the disk.
+	// next is the chunk wanted; written counts those on the disk. waiting came while others were being written.
 	next, written uint32
+	waiting       [][]byte
+	writing       bool
 	whole         bool
 	lastProgress  port.Instant
 	file          *snapshot.Incoming // touched by the lane only
@@ -116,6 +125,7 @@ func (m *Member) startTransfer(msg *raftpb.Message) {
 	copy(m.transfers.outgoing[at+1:], m.transfers.outgoing[at:])
 	m.transfers.outgoing[at] = t
 	m.transfers.awaited = append(m.transfers.awaited, awaited{to: to, index: index})
+	m.ports.Observer.CatchingUp(to, true)
 	m.log(port.Info, "sending snapshot to a follower that is too far behind", "to", to, "snapshot-index", index)
 	m.pump(t)
 }
@@ -170,11 +180,11 @@ func (m *Member) awaitNoMore(to port.MemberID) {
 	m.transfers.awaited = slices.DeleteFunc(m.transfers.awaited, func(a awaited) bool { return a.to == to })
 }
 
-// awaited returns the index after which all entries are kept for followers that are being sent a snapshot: otherwise, where the log grows
-// faster than a snapshot travels, they would be too far behind again when it is there, and so for ever.
-func (m *Member) awaited(applied uint64) uint64 {
+// awaitedSnapshots returns the indexes of the snapshots that followers are being sent, or have and are not known to have installed: the
+// entries after them will be wanted.
+func (m *Member) awaitedSnapshots() (indexes []uint64) {
 	if len(m.transfers.awaited) == 0 {
-		return applied
+		return nil
 	}
 	match := make(map[port.MemberID]uint64)
 	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
@@ -185,11 +195,10 @@ func (m *Member) awaited(applied uint64) uint64 {
 		// One that was there long ago, and was never heard of again, is not waited for.
 		return !member || have >= a.index || a.complete && m.now().Sub(a.since) >= chunkGiveUpTicks*m.config.TickInterval
 	})
-	least := applied
 	for _, a := range m.transfers.awaited {
-		least = min(least, a.index)
+		indexes = append(indexes, a.index)
 	}
-	return least
+	return indexes
 }
 
 // handleChunkAck moves a stream on.
@@ -210,10 +219,12 @@ func (m *Member) handleChunkAck(from port.MemberID, payload []byte) error {
 					w.complete, w.since = true, m.now()
 				}
 			}
+			m.ports.Observer.SnapshotSent(from, true)
 			m.raft.ReportSnapshot(uint64(from), raft.SnapshotFinish)
 		case a.state == chunkRefused:
 			m.endTransfer(from)
 			m.awaitNoMore(from)
+			m.ports.Observer.SnapshotSent(from, false)
 			m.raft.ReportSnapshot(uint64(from), raft.SnapshotFailure)
 		case a.next >= t.base && a.next-t.base <= uint32(len(t.window)):
 			// Even an answer that wants nothing new says that the receiver lives.
@@ -276,8 +287,12 @@ func (m *Member) startIncoming(from port.MemberID, c chunk) error {
 		}
 		m.abortIncoming()
 	}
+	m.transfers.postponed = nil
 	if m.snapshots.busy {
-		return nil // the disk is busy with an own snapshot: the sender tries again
+		// The disk is busy with an own snapshot.
+		m.transfers.postponed = &postponed{from, c}
+		m.sendAck(from, chunkAck{stream: c.stream, state: chunkWanted})
+		return nil
 	}
 	in := &incoming{from: from, stream: c.stream, msg: msg, lastProgress: m.now()}
 	in.mark = wal.SnapshotMark{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: encodeConfState(meta.GetConfState())}
@@ -289,18 +304,44 @@ func (m *Member) startIncoming(from port.MemberID, c chunk) error {
 	return nil
 }
 
-// takeChunk writes the chunk that was wanted; after the last one the snapshot is made durable and read back.
+// startPostponed goes on with the stream that had to wait for an own snapshot.
+func (m *Member) startPostponed() {
+	p := m.transfers.postponed
+	if p == nil || m.snapshots.busy {
+		return
+	}
+	m.transfers.postponed = nil
+	if err := m.startIncoming(p.from, p.chunk); err != nil {
+		m.log(port.Warn, "dropped a snapshot's first chunk", "from", p.from, "error", err)
+	}
+}
+
+// takeChunk takes the chunk that was wanted.
 func (m *Member) takeChunk(in *incoming, c chunk) {
 	in.next++
 	in.whole = c.last
 	in.lastProgress = m.now()
+	in.waiting = append(in.waiting, c.data)
+	m.writeChunks(in)
+}
+
+// writeChunks writes all chunks that wait, unless some are being written; after the last one the snapshot is made durable and read back.
+func (m *Member) writeChunks(in *incoming) {
+	if in.writing || len(in.waiting) == 0 {
+		return
+	}
+	chunks, whole := in.waiting, in.whole
+	in.waiting, in.writing = nil, true
 	disk := m.ports.SnapshotDisk
 	a := &arrived{mark: in.mark}
 	m.ports.SnapshotLane.Run(func() {
-		if in.err != nil {
-			return
+		for _, data := range chunks {
+			if in.err != nil {
+				return
+			}
+			_, in.err = in.file.Write(data)
 		}
-		if _, in.err = in.file.Write(c.data); in.err != nil || !c.last {
+		if in.err != nil || !whole {
 			return
 		}
 		if _, in.err = in.file.Commit(); in.err != nil {
@@ -316,10 +357,12 @@ func (m *Member) takeChunk(in *incoming, c chunk) {
 			m.fail(fmt.Errorf("receive a snapshot: %w", in.err))
 			return
 		}
-		in.written++
+		in.writing = false
+		in.written += uint32(len(chunks))
 		in.lastProgress = m.now()
-		if !c.last {
+		if !whole {
 			m.ack(in, chunkWanted)
+			m.writeChunks(in)
 			return
 		}
 		m.transfers.incoming = nil
@@ -361,7 +404,8 @@ func (m *Member) install(a *arrived) {
 	m.snapshots.lastIndex, m.snapshots.lastBytes = a.mark.Index, a.size
 	m.snapshots.bytesSince, m.snapshots.entriesSince = 0, 0
 	m.snapshots.busy = true
-	m.releaseBefore(a.mark)
+	m.releaseLog()
+	m.removeOlder(a.mark)
 	m.peersChanged = true
 	m.reconcileProposals()
 	m.ports.Observer.Installed(a.mark.Index, m.machine.StateHash())
@@ -401,6 +445,7 @@ func (m *Member) tickTransfers() {
 			m.log(port.Warn, "gave up sending a snapshot: the follower does not answer", "to", t.to, "snapshot-index", t.index)
 			m.endTransfer(t.to)
 			m.awaitNoMore(t.to)
+			m.ports.Observer.SnapshotSent(t.to, false)
 			m.raft.ReportSnapshot(uint64(t.to), raft.SnapshotFailure)
 			i--
 			continue
@@ -410,6 +455,9 @@ func (m *Member) tickTransfers() {
 				m.sendChunk(t, c)
 			}
 		}
+	}
+	if p := m.transfers.postponed; p != nil {
+		m.sendAck(p.from, chunkAck{stream: p.chunk.stream, state: chunkWanted}) // this member lives
 	}
 	if in := m.transfers.incoming; in != nil && !in.whole && now.Sub(in.lastProgress) >= giveUp {
 		m.abortIncoming()

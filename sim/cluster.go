@@ -58,6 +58,7 @@ func (r *Run) addSeats() {
 	for i, p := range peers {
 		s := &seat{run: r, peer: p, host: r.world.AddHost(p.ID, r.setup.Drift[i]), name: p.Name, boots: r.world.Stream("boots " + p.Name),
 			runs: r.world.Stream("runs " + p.Name), losses: r.world.Stream("losses " + p.Name)}
+		s.host.Disk("wal").Tight(r.setup.TightDisks)
 		r.seats = append(r.seats, s)
 	}
 	r.world.Net().SetWeather(r.setup.Fair)
@@ -85,6 +86,7 @@ func (s *seat) boot(mayDie bool) {
 		WALLane:      s.host.Lane(setup.DiskLeast, setup.DiskMost),
 		SnapshotLane: s.host.Lane(setup.DiskLeast, 4*setup.DiskMost),
 		ReachLane:    s.host.Lane(setup.DiskLeast, setup.DiskMost),
+		HistoryLane:  s.host.Lane(setup.DiskLeast, setup.DiskMost),
 		Logger:       logger{s},
 		Observer:     res,
 	}
@@ -199,6 +201,20 @@ func (r *resident) Installed(index, hash uint64) {
 		}
 	}
 }
+
+// CatchingUp implements node.Observer.
+func (r *resident) CatchingUp(follower port.MemberID, snapshot bool) {
+	run := r.seat.run
+	if snapshot {
+		run.counts.SnapshotsSent++
+	} else {
+		run.counts.LogsSent++
+	}
+	run.lagging.catchingUp(follower, snapshot)
+}
+
+// SnapshotSent implements node.Observer.
+func (r *resident) SnapshotSent(port.MemberID, bool) {}
 
 // RoleChanged implements node.Observer.
 func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/detcd/detcd/node/wal"
 )
 
 // A disk that damages what was synced must be found out: the member refuses to start, and names the file, rather than serve something else.
@@ -19,10 +21,11 @@ func TestBoot_RefusesADamagedLog(t *testing.T) {
 		}
 		s := r.seats[0]
 		s.crash(false)
-		files, err := s.host.Disk("wal").List()
-		if err != nil || len(files) == 0 {
-			t.Fatalf("seed %d: the log's files are %v, %v", seed, files, err)
+		found, err := wal.Verify(s.host.Disk("wal"))
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
 		}
+		files := found.Segments
 		// Past the segment's header, with synced records behind it.
 		if !s.host.Disk("wal").Corrupt(files[0], 300, 1) {
 			t.Fatalf("seed %d: %s is too short", seed, files[0])

@@ -133,6 +133,10 @@ func (c *Counts) add(o Counts) {
 	c.Stood += o.Stood
 	c.Leaders += o.Leaders
 	c.Installed += o.Installed
+	c.SnapshotsSent += o.SnapshotsSent
+	c.LogsSent += o.LogsSent
+	c.Lags += o.Lags
+	c.LagSnapshots += o.LagSnapshots
 	c.Duplicates += o.Duplicates
 	c.Removals += o.Removals
 	c.Told += o.Told

@@ -55,6 +55,8 @@ type Run struct {
 	elections []*linearizability.ElectionRecord
 	observed  []*linearizability.ObserveRecord
 
+	lagging *lag // a follower that is away, or was a moment ago; nil: none
+
 	// onLeader, if not nil, is told of each member that comes to lead.
 	onLeader func(*resident)
 
@@ -77,6 +79,8 @@ type Counts struct {
 	Partitions, Stops, Failed  uint64
 	Damaged, AtRest, Stood     uint64 // starts refused for damage that was put there; of those, at rest when the power went; starts in spite of it
 	Leaders, Installed         uint64 // times a member became leader; snapshots taken over from another
+	SnapshotsSent, LogsSent    uint64 // followers that were sent a snapshot, or old entries of the log, as they lagged
+	Lags, LagSnapshots         uint64 // members that were away under steady load; those that needed a snapshot then
 	Duplicates                 uint64 // batches that were in the log twice
 	Removals                   uint64 // compactions that were carried out on a member to their end
 	Told, Overtaken            uint64 // events that watchers were told of; watches that a compaction overtook
@@ -213,6 +217,10 @@ func (r *Run) live() {
 		r.bootAll()
 	}
 	r.recovers("after the faults end")
+	if r.failure != nil {
+		return
+	}
+	r.lags()
 	if r.failure != nil {
 		return
 	}

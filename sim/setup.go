@@ -43,6 +43,10 @@ type Setup struct {
 	Asked int
 	// DiskLeast and DiskMost bound the time that a write of the log waits for the disk.
 	DiskLeast, DiskMost time.Duration
+	// TightDisks have no room for more of the log than a member needs itself.
+	TightDisks bool
+	// Lag is a follower that misses something when all trouble is over.
+	Lag LagSetup
 }
 
 // driftMost is the most that a clock gains or loses, in microseconds a second.
@@ -65,6 +69,8 @@ func pickSetup(seed uint64) Setup {
 	if few := prng.New(seed, "catch up"); few.Permille(300) {
 		c.Node.CatchUpBytes = few.Between(1, 4<<10) // less than one turn brings, now and then
 	}
+	c.pickRetention()
+	c.pickLag()
 	c.Clients = 2 + s.Intn(5)
 	c.Patience = s.Duration(500*time.Millisecond, 8*time.Second)
 	c.ClientLoss = s.Intn(30)
@@ -124,6 +130,16 @@ func pickSetup(seed uint64) Setup {
 		c.Faults.Damage = d.Duration(5*time.Second, 30*time.Second)
 	}
 	return c
+}
+
+// pickRetention draws how much of the log is kept for members that lag. In every other run the disks have no room to spare for that, so
+// that a member that missed something needs a snapshot.
+func (c *Setup) pickRetention() {
+	s := prng.New(c.Seed, "retention")
+	c.Node.RetainBytes = s.Between(1, 64<<10)
+	if c.TightDisks = s.Permille(600); c.TightDisks {
+		c.Node.SegmentBytes, c.Node.SnapshotEntries = s.Between(4<<10, 6<<10), uint64(s.Between(8, 40))
+	}
 }
 
 // pickSuccession makes some runs long and calm but for one thing: leaders succeed each other at even intervals, each with the time to do

@@ -113,6 +113,8 @@ func TestSimulate_SeedsKeepAllPromisesAndReachEverything(t *testing.T) {
 		{"partitions", sum.Counts.Partitions}, {"graceful stops", sum.Counts.Stops},
 		{"starts refused for damage", sum.Counts.Damaged}, {"starts refused for damage after a loss of power at rest", sum.Counts.AtRest},
 		{"starts in spite of damage, with nothing lost", sum.Counts.Stood}, {"snapshots installed", sum.Counts.Installed},
+		{"followers sent old entries of the log", sum.Counts.LogsSent},
+		{"members away under load", sum.Counts.Lags}, {"members away under load that needed a snapshot", sum.Counts.LagSnapshots},
 		{"changes of leader", sum.Counts.Leaders}, {"unknown outcomes", sum.Counts.Unknown}, {"refused requests", sum.Counts.Refused},
 		{"requests judged", sum.Counts.Judged}, {"events told to watchers", sum.Counts.Told},
 		{"watches that a compaction overtook", sum.Counts.Overtaken}, {"renewals of leases", sum.Counts.Renewed},

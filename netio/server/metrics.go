@@ -18,6 +18,7 @@ type timings struct {
 	walSync, walWrite, snapshotSync, snapshotWrite prometheus.Histogram
 	roundTrips                                     roundTrips
 	applying                                       *applying
+	snapshots                                      snapshotSends
 }
 
 func newTimings(slowApply time.Duration) *timings {
@@ -32,6 +33,7 @@ func newTimings(slowApply time.Duration) *timings {
 		snapshotWrite: histogram("etcd_disk_backend_snapshot_duration_seconds", "The latency distribution of backend snapshots.", 0.01, 17),
 		roundTrips:    newRoundTrips(),
 		applying:      newApplying(slowApply),
+		snapshots:     newSnapshotSends(),
 	}
 }
 
@@ -54,7 +56,7 @@ func (s *Server) newRegistry(t *timings) *prometheus.Registry {
 	r.MustRegister(t.applying.all...)
 	r.MustRegister(descriptorMetrics()...)
 	r.MustRegister(featureMetrics())
-	r.MustRegister(t.walSync, t.walWrite, t.snapshotSync, t.snapshotWrite, t.roundTrips, &networkMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(t.walSync, t.walWrite, t.snapshotSync, t.snapshotWrite, t.roundTrips, t.snapshots.success, t.snapshots.failures, &networkMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.MustRegister(newMemberMetrics(s)...)
 	r.MustRegister(
 		constant("etcd_server_version", "Which version is running. 1 for 'server_version' label with current version.", "server_version", call.Version),

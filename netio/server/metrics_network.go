@@ -54,3 +54,24 @@ func newRoundTrips() roundTrips {
 func (r roundTrips) observe(peer port.MemberID, took time.Duration) {
 	r.WithLabelValues(id(peer)).Observe(took.Seconds())
 }
+
+// snapshotSends counts the snapshots that followers were sent.
+type snapshotSends struct{ success, failures *prometheus.CounterVec }
+
+func newSnapshotSends() snapshotSends {
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"To"})
+	}
+	return snapshotSends{
+		success:  counter("etcd_network_snapshot_send_success", "Total number of successful snapshot sends"),
+		failures: counter("etcd_network_snapshot_send_failures", "Total number of snapshot send failures"),
+	}
+}
+
+func (s snapshotSends) observe(to port.MemberID, there bool) {
+	if there {
+		s.success.WithLabelValues(id(to)).Inc()
+	} else {
+		s.failures.WithLabelValues(id(to)).Inc()
+	}
+}

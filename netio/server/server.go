@@ -150,7 +150,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	c := &s.config
 	logger := logging.NewPort(s.log)
 	s.driver = driver.New(driver.Options{ObserveTurn: t.applying.turnEnded})
-	s.watcher = &watcher{driver: s.driver, log: logger, self: self, applying: t.applying}
+	s.watcher = &watcher{driver: s.driver, log: logger, self: self, applying: t.applying, snapshots: t.snapshots}
 	if s.peers, err = openPeers(c, s.sockets, self, cluster, s.driver.Receive, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 		Clock: s.driver.Clock(), Network: s.peers,
 		WALDisk:      writeObserver{Disk: s.dir.WAL(), wrote: s.wroteLog(t)},
 		SnapshotDisk: writeObserver{Disk: s.dir.Snapshots(), closed: t.wroteSnapshot},
-		WALLane:      s.driver.Lane(), SnapshotLane: s.driver.Lane(), ReachLane: s.driver.Lane(),
+		WALLane:      s.driver.Lane(), SnapshotLane: s.driver.Lane(), ReachLane: s.driver.Lane(), HistoryLane: s.driver.Lane(),
 		Logger: logger, Observer: s.watcher,
 	})
 	if err != nil {

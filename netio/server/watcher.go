@@ -20,6 +20,8 @@ type watcher struct {
 	failed  atomic.Bool
 	// applying times what the member applies, by the turns' goroutine alone.
 	applying *applying
+	// snapshots is told of those that were sent.
+	snapshots snapshotSends
 }
 
 var _ node.Observer = (*watcher)(nil)
@@ -40,6 +42,11 @@ func (w *watcher) RoleChanged(term uint64, leader port.MemberID, _ node.Role) {
 	}
 	w.log.Log(port.Info, "leader changed", "local-member-id", id(w.self), "term", term, "old-leader", id(w.leader), "leader", id(leader))
 	w.leader = leader
+}
+
+// SnapshotSent implements node.Observer.
+func (w *watcher) SnapshotSent(follower port.MemberID, there bool) {
+	w.snapshots.observe(follower, there)
 }
 
 // Failed implements node.Observer.

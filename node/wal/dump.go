@@ -23,7 +23,8 @@ type Record struct {
 // Summary is what Verify found.
 type Summary struct {
 	Identity            Identity
-	Segments            []string
+	Segments            []string // those that Open reads
+	History             []string // those before them
 	Incarnation         uint64
 	Term, Vote, Commit  uint64
 	Snapshot            SnapshotMark // zero: none
@@ -53,6 +54,10 @@ func inspect(d port.Disk, visit func(Record) error) (*Summary, error) {
 	if len(segments) == 0 {
 		return nil, fmt.Errorf("wal: %w", port.ErrNotExist)
 	}
+	var old []segment
+	if visit == nil {
+		old, segments = history(d, segments)
+	}
 	p := &replay{disk: d, visit: visit, segments: segments}
 	if err := p.run(); err != nil {
 		return nil, err
@@ -62,6 +67,9 @@ func inspect(d port.Disk, visit func(Record) error) (*Summary, error) {
 	}
 	s := &Summary{Identity: p.header.id, Incarnation: p.incarnation, Term: p.state.term, Vote: p.state.vote, Commit: p.state.commit,
 		Snapshot: p.state.mark, Entries: uint64(len(p.entries)), LastIndex: p.state.last, LastTerm: p.state.lastTerm, Batch: p.batch, TornBytes: p.dirty - p.end}
+	for i := range old {
+		s.History = append(s.History, old[i].name())
+	}
 	for i := range segments {
 		s.Segments = append(s.Segments, segments[i].name())
 	}

@@ -23,7 +23,7 @@ func TestFollowerBehind_CatchesUpFromASnapshot(t *testing.T) {
 	put := func(first, last int) {
 		t.Helper()
 		for i := first; i < last; i++ {
-			key, value := fmt.Sprintf("behind/%04d", i%300), fmt.Sprintf("%d %s", i, strings.Repeat("v", 8000))
+			key, value := fmt.Sprintf("behind/%04d", i%30), fmt.Sprintf("%d %s", i, strings.Repeat("v", 300_000))
 			eventually(t, "a write is acknowledged", func() error { // an election may go on
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
@@ -37,14 +37,16 @@ func TestFollowerBehind_CatchesUpFromASnapshot(t *testing.T) {
 	awaitRevision(t, newClient(t, follower), follower, headRevision(t, c))
 	follower.kill()
 	put(10, 700)
-	if _, err := client.Delete(t.Context(), "behind/0299"); err != nil {
+	if _, err := client.Delete(t.Context(), "behind/0029"); err != nil {
 		t.Fatal(err)
 	}
-	delete(acked, "behind/0299")
+	delete(acked, "behind/0029")
 	if _, err := client.Compact(t.Context(), headRevision(t, c)-5); err != nil {
 		t.Fatal(err)
 	}
 
+	put(700, 830) // a snapshot without what was compacted away
+	awaitReleased(t, c.leader())
 	for range 3 { // killed wherever it may be, most likely in the middle of the snapshot
 		follower.start()
 		time.Sleep(time.Duration(100+rand.IntN(200)) * time.Millisecond)
@@ -66,7 +68,7 @@ func TestFollowerBehind_CatchesUpFromASnapshot(t *testing.T) {
 	c.leader().kill()
 	for _, m := range c.members {
 		if m.process == nil {
-			put(700, 720) // a majority with the follower
+			put(830, 850) // a majority with the follower
 			m.start()
 			m.awaitServing()
 		}

@@ -31,6 +31,8 @@ type cluster struct {
 	lives    uint64 // of all seats
 	// lose says whether a message is lost; nil: none is. It may keep a copy of it.
 	lose func(from, to port.MemberID, payload []byte) bool
+	// tell hears what members do, in words; nil: nobody does.
+	tell func(s *seat, line string)
 }
 
 type event struct {
@@ -352,8 +354,34 @@ func (s *seat) Committed(index, term uint64, data []byte) {
 	s.entries = append(s.entries, e)
 }
 
+// RoleChanged implements Observer.
+func (s *seat) RoleChanged(term uint64, leader port.MemberID, role Role) {
+	switch {
+	case role == Leader:
+		s.say("leads in term %d", term)
+	case role == Candidate:
+		s.say("asks for votes")
+	case leader != 0:
+		s.say("follows %d in term %d", leader, term)
+	default:
+		s.say("knows of no leader, term %d", term)
+	}
+}
+
+// Installed implements Observer.
+func (s *seat) Installed(index, _ uint64) { s.say("takes over a snapshot of entry %d", index) }
+
 // Failed implements Observer.
-func (s *seat) Failed(err error) { s.failed = err }
+func (s *seat) Failed(err error) {
+	s.failed = err
+	s.say("can't go on: %v", err)
+}
+
+func (s *seat) say(format string, args ...any) {
+	if s.c.tell != nil {
+		s.c.tell(s, fmt.Sprintf(format, args...))
+	}
+}
 
 // revokes returns the committed entries, as this member saw them, that end a lease.
 func (s *seat) revokes(id int64) (found []entry) {

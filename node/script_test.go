@@ -173,7 +173,9 @@ func (s *script) command(t *testing.T, d *datadriven.TestData, words []string) {
 		m.kill()
 		m.disk = m.disk.Crash(func(int) int { return 0 })
 	case "start":
-		member(0).open()
+		m := member(0)
+		m.entries = nil
+		m.open()
 	case "stop":
 		m, done := member(0), false
 		m.turn(func() { m.member.Stop(func() { done = true }) })

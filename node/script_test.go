@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/wal/crashdisk"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -23,7 +24,8 @@ import (
 //
 // Commands. A member is named by its number; times are since the script began.
 //
-//	cluster members=3 [catch-up=ENTRIES] [snapshot=ENTRIES] [election=TICKS] [checkpoint=DURATION]
+//	cluster members=3 [down=3] [catch-up=ENTRIES] [snapshot=ENTRIES] [election=TICKS] [checkpoint=DURATION]
+//	                     members listed as down are not started
 //	elect 2              have this member lead, and wait until it does
 //	put 1 KEY VALUE      ask member 1; wait for the answer. Likewise: delete 1 KEY, compact 1 REVISION, get 1 KEY (linearizable), peek 1 KEY
 //	                     (serializable), grant 1 LEASE TTL, revoke 1 LEASE, renew 1 LEASE, time 1 LEASE. A put with lease=N attaches it.
@@ -34,6 +36,7 @@ import (
 //	pause 1, resume 1    a member does nothing; what comes to it waits
 //	kill 1, start 1      end its process; start it again from its disk
 //	power 1              end it by a loss of power: what was not synced is gone
+//	wipe 1               end it and empty its disk; restore 1 puts the disk back that it had
 //	stop 1               end it in good order
 //	messages append,…    tell of messages of these kinds from now on; messages none: of none
 //	status               a line for each member
@@ -66,6 +69,8 @@ type script struct {
 	// tellOf are the kinds of messages to be told of; losses are what is lost.
 	tellOf map[string]bool
 	losses []loss
+	// kept are the disks that members had before they were wiped.
+	kept map[port.MemberID]*crashdisk.Disk
 }
 
 type loss struct {
@@ -107,6 +112,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 	n, catchUp, snapshot, election := 3, 0, 0, 0
 	checkpoint := ""
+	down := make(map[port.MemberID]bool)
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "members":
@@ -117,13 +123,17 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 			a.Scan(t, 0, &snapshot)
 		case "election":
 			a.Scan(t, 0, &election)
+		case "down":
+			for _, id := range a.Vals {
+				down[memberID(t, id)] = true
+			}
 		case "checkpoint":
 			checkpoint = a.Vals[0]
 		default:
 			d.Fatalf(t, "unknown option %s", a.Key)
 		}
 	}
-	s.c = newCluster(s.t, n, func(c *Config) {
+	s.c = newSeats(s.t, n, func(c *Config) {
 		if catchUp != 0 {
 			c.CatchUpEntries, c.CatchUpBytes = uint64(catchUp), 1
 		}
@@ -132,9 +142,14 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 			c.LeaseCheckpointInterval = duration(t, checkpoint)
 		}
 	})
-	s.c.t, s.begun = t, s.c.now
+	s.c.t, s.begun, s.kept = t, s.c.now, make(map[port.MemberID]*crashdisk.Disk)
 	s.c.tell = func(m *seat, line string) { s.say("%d %s", m.id, line) }
 	s.c.lose = s.passes
+	for _, m := range s.c.seats {
+		if !down[m.id] {
+			m.open()
+		}
+	}
 }
 
 // command carries out a command of a cluster that is there.
@@ -172,6 +187,13 @@ func (s *script) command(t *testing.T, d *datadriven.TestData, words []string) {
 		m := member(0)
 		m.kill()
 		m.disk = m.disk.Crash(func(int) int { return 0 })
+	case "wipe":
+		m := member(0)
+		s.kept[m.id] = m.wipe()
+	case "restore":
+		m := member(0)
+		m.kill()
+		m.disk = s.kept[m.id]
 	case "start":
 		m := member(0)
 		m.entries = nil

@@ -368,6 +368,24 @@ func (s *seat) RoleChanged(term uint64, leader port.MemberID, role Role) {
 	}
 }
 
+// CatchingUp implements Observer.
+func (s *seat) CatchingUp(follower port.MemberID, snapshot bool) {
+	what := "old entries of its log"
+	if snapshot {
+		what = "a snapshot"
+	}
+	s.say("sends %d %s", follower, what)
+}
+
+// SnapshotSent implements Observer.
+func (s *seat) SnapshotSent(follower port.MemberID, there bool) {
+	if there {
+		s.say("hears that %d has the snapshot", follower)
+	} else {
+		s.say("gives up sending %d a snapshot", follower)
+	}
+}
+
 // Installed implements Observer.
 func (s *seat) Installed(index, _ uint64) { s.say("takes over a snapshot of entry %d", index) }
 

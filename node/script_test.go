@@ -24,11 +24,12 @@ import (
 //
 // Commands. A member is named by its number; times are since the script began.
 //
-//	cluster members=3 [down=3] [catch-up=ENTRIES] [snapshot=ENTRIES] [election=TICKS] [checkpoint=DURATION]
+//	cluster members=3 [down=3] [catch-up=ENTRIES] [snapshot=ENTRIES] [retain=BYTES] [segment=BYTES] [checkpoint=DURATION]
 //	                     members listed as down are not started
 //	elect 2              have this member lead, and wait until it does
 //	put 1 KEY VALUE      ask member 1; wait for the answer. Likewise: delete 1 KEY, compact 1 REVISION, get 1 KEY (linearizable), peek 1 KEY
 //	                     (serializable), grant 1 LEASE TTL, revoke 1 LEASE, renew 1 LEASE, time 1 LEASE. A put with lease=N attaches it.
+//	fill 1 COUNT BYTES   ask member 1 for so many puts of values of that size, one after the other
 //	begin put 1 KEY …    the same without waiting; what comes of it is told when it comes
 //	run 3s               let time pass
 //	cut 1, join 1        take a member off the network, and put it back
@@ -110,7 +111,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 }
 
 func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
-	n, catchUp, snapshot, election := 3, 0, 0, 0
+	n, catchUp, snapshot, retain, segment := 3, 0, 0, 0, 0
 	checkpoint := ""
 	down := make(map[port.MemberID]bool)
 	for _, a := range d.CmdArgs {
@@ -121,8 +122,10 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 			a.Scan(t, 0, &catchUp)
 		case "snapshot":
 			a.Scan(t, 0, &snapshot)
-		case "election":
-			a.Scan(t, 0, &election)
+		case "retain":
+			a.Scan(t, 0, &retain)
+		case "segment":
+			a.Scan(t, 0, &segment)
 		case "down":
 			for _, id := range a.Vals {
 				down[memberID(t, id)] = true
@@ -137,7 +140,10 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 		if catchUp != 0 {
 			c.CatchUpEntries, c.CatchUpBytes = uint64(catchUp), 1
 		}
-		c.SnapshotEntries, c.ElectionTicks = uint64(snapshot), election
+		c.SnapshotEntries, c.RetainBytes = uint64(snapshot), int64(retain)
+		if segment != 0 {
+			c.SegmentBytes = int64(segment)
+		}
 		if checkpoint != "" {
 			c.LeaseCheckpointInterval = duration(t, checkpoint)
 		}
@@ -168,6 +174,13 @@ func (s *script) command(t *testing.T, d *datadriven.TestData, words []string) {
 		c.run(duration(t, words[0]))
 	case "begin":
 		s.begin(t, d, words)
+	case "fill":
+		m := member(0)
+		for i := range number(t, words[1]) {
+			r := put(fmt.Sprint("filled", i), 0)
+			r.Put.Value = make([]byte, number(t, words[2]))
+			m.apply(r)
+		}
 	case "cut":
 		member(0).cut = true
 	case "join":

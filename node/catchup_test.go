@@ -214,3 +214,28 @@ func TestRaftClass_AppendsKeepTheirOrder(t *testing.T) {
 		t.Error("a heartbeat waits for others")
 	}
 }
+
+// A leader that was started anew has what its segments held before, and does not send a snapshot for it.
+func TestCatchUp_FromALeaderThatRestarted(t *testing.T) {
+	c := newCluster(t, 3, keepOnDisk)
+	l, f := c.elect(1), c.seat(3)
+	l.fill(80) // past the first segment, which has entries of other terms
+	f.cut = true
+	l.fill(300)
+	for _, s := range c.seats[:2] {
+		s.kill()
+	}
+	for _, s := range c.seats[:2] {
+		s.open()
+	}
+	l = c.leader()
+	if l.member.entries.floor+100 > l.member.entries.base.index {
+		t.Fatalf("the log begins at %d, memory at %d: that proves nothing", l.member.entries.floor, l.member.entries.base.index)
+	}
+	sent := c.countSnapshots()
+	f.cut = false
+	c.until("the follower is level", level(l, f))
+	if *sent != 0 {
+		t.Errorf("%d snapshots were sent", *sent)
+	}
+}

@@ -131,6 +131,13 @@ func (s *entries) reset(index, term uint64) {
 	s.list, s.bytes, s.trimmed = nil, 0, 0
 }
 
+// reachBack notes that the segments have the entries after index too, all of the term of base.
+func (s *entries) reachBack(index uint64) {
+	if index < s.floor {
+		s.floor, s.terms[0].first = index, index
+	}
+}
+
 // forget notes that the segments have no entry up to index any more.
 func (s *entries) forget(index uint64) {
 	if index = min(index, s.base.index); index > s.floor {

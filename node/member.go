@@ -150,6 +150,7 @@ func (m *Member) recover(r *wal.Recovered) error {
 			return fmt.Errorf("load the snapshot: %w", err)
 		}
 		m.entries.reset(r.Snapshot.Index, r.Snapshot.Term)
+		m.entries.reachBack(r.History)
 	}
 	if err := m.checkRecovered(r); err != nil {
 		return err

@@ -60,10 +60,24 @@ func history(d port.Disk, segments []segment) (old, needed []segment) {
 		h, size, ok := peek(d, segments[i].seq)
 		old[i] = segment{seq: segments[i].seq, size: size}
 		if ok {
-			old[i].before = h.state.last
+			old[i].before, old[i].beforeTerm = h.state.last, h.state.lastTerm
 		}
 	}
 	return old, segments[first:]
+}
+
+// reachesBack returns the index after which the segments have all entries up to the mark's, of the mark's own term. The headers alone tell
+// that: terms never fall along a log, so between two entries of one term all have it. What was of earlier terms is left out.
+func reachesBack(segments []segment, mark *SnapshotMark) uint64 {
+	index := mark.Index
+	for i := len(segments) - 1; i >= 0; i-- {
+		if s := &segments[i]; s.before < index && s.beforeTerm == mark.Term {
+			index = s.before
+		} else if s.before < index {
+			break
+		}
+	}
+	return index
 }
 
 // peek reads a segment's header. ok is false where there is none that is intact.

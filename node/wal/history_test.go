@@ -168,3 +168,24 @@ func TestMakeRoom_TakesHistoryOnly(t *testing.T) {
 		t.Fatal(show(r))
 	}
 }
+
+// What the headers tell of the entries before a snapshot is what the entries say themselves.
+func TestRecovered_HistoryIsOfOneTerm(t *testing.T) {
+	d := crashdisk.New()
+	l, _ := mustOpen(t, d, Options{SegmentBytes: 4096})
+	term := longLog(t, l, 60)
+	must(t, l.Write(Batch{Entries: entries(61, 30, term(60), strings.Repeat("x", 900))}))
+	must(t, l.Write(Batch{Snapshot: &SnapshotMark{Index: 85, Term: term(60)}}))
+	must(t, l.Write(Batch{Entries: entries(91, 3, term(60), strings.Repeat("x", 900))}))
+	must(t, l.Close())
+	l, r := mustOpen(t, d, Options{SegmentBytes: 4096})
+	if r.History >= 70 || term(r.History) != term(60) {
+		t.Fatalf("history from %d (term %d) on, before a snapshot of term %d", r.History, term(r.History), term(60))
+	}
+	reader := NewEntryReader(l)
+	for next := r.History + 1; next <= 85; {
+		es, err := reader.Read(next, 85, 5000, func(uint64) uint64 { return term(60) })
+		must(t, err)
+		next += uint64(len(es))
+	}
+}

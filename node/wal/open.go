@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -43,7 +44,11 @@ func Read(d port.Disk, id Identity, o Options) (*Found, error) {
 func (f *Found) Recovered() *Recovered {
 	p := f.replay
 	incarnation := p.incarnation + 1
-	return p.recovered(incarnation, p.dirty-p.end)
+	r := p.recovered(incarnation, p.dirty-p.end)
+	if r.Snapshot != nil {
+		r.History = reachesBack(append(slices.Clone(f.history), p.segments...), r.Snapshot)
+	}
+	return r
 }
 
 // Close gives up a WAL that was not begun.

@@ -154,7 +154,7 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 	if r.size < h.size {
 		return 0, &CorruptError{File: r.name, Offset: r.size, Reason: fmt.Sprintf("the file ends here, though it was made with %d bytes", h.size)}
 	}
-	p.segments[i].before = h.state.last
+	p.segments[i].before, p.segments[i].beforeTerm = h.state.last, h.state.lastTerm
 	p.header, p.synced, p.pending = h, rec.crc, p.pending[:0]
 	next = recordBytes(len(rec.payload))
 	p.sinceMark += next

@@ -29,6 +29,8 @@ type segment struct {
 	// before is the last index of the log when the segment began, as its header says. Every entry after it that is still valid is in this
 	// segment or in a later one.
 	before uint64
+	// beforeTerm is the term of that index then; 0 where it was not read.
+	beforeTerm uint64
 }
 
 func (s *segment) name() string { return segmentName(s.seq) }
@@ -197,7 +199,7 @@ func (l *Log) rotate(need int64, incarnation uint64) error {
 	}
 	l.file, l.size, l.offset, l.incarnation = f, h.size, next, incarnation
 	l.chain, l.synced, l.settled, l.syncedEnd = crc, crc, true, next
-	l.segments = append(l.segments, segment{seq: h.seq, size: h.size, before: h.state.last})
+	l.segments = append(l.segments, segment{seq: h.seq, size: h.size, before: h.state.last, beforeTerm: h.state.lastTerm})
 	l.total.Add(h.size)
 	l.files.Add(1)
 	l.publishSpans()

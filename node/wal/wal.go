@@ -69,6 +69,9 @@ type Recovered struct {
 	Entries []*raftpb.Entry
 	// Snapshot is the newest mark, nil when there is none.
 	Snapshot *SnapshotMark
+	// History is the index after which the segments have the entries up to the snapshot's too, all of its term; EntryReader brings them.
+	// It is meaningless without a snapshot.
+	History uint64
 	// Incarnation counts the times this WAL was opened, this one included: 1 at creation. No two opens ever get the same.
 	Incarnation uint64
 	// Empty says that nothing was ever written (which is so also when the member died before its first Write), and None that there is no

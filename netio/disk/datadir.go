@@ -45,6 +45,9 @@ var (
 	ErrNoDir = errors.New("not a directory")
 
 	errLockHeld = errors.New("lock held")
+
+	// formatWays is what can be done where FORMAT is missing or damaged.
+	formatWays = formatName + " is a short text: put back a copy of it, or copy that of another member whose log is in the same place"
 )
 
 // DirOptions of a data directory.
@@ -301,7 +304,7 @@ func readFormat(dir string) (format, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		// FORMAT comes before all else in a new directory, so a member without it is somebody else's.
 		if _, err := os.Stat(filepath.Join(dir, "member")); err == nil {
-			return format{}, fmt.Errorf("%s: %w: it holds a member but no %s file", dir, ErrFormat, formatName)
+			return format{}, fmt.Errorf("%s: %w: it holds a member but no %s file; %s", dir, ErrFormat, formatName, formatWays)
 		}
 		return format{}, &Error{Op: "read", Path: path, Err: err}
 	}
@@ -310,14 +313,14 @@ func readFormat(dir string) (format, error) {
 	}
 	var f format
 	if _, err := fmt.Sscanf(string(text), formatText, &f.Number, &f.WAL); err != nil {
-		return format{}, fmt.Errorf("%s: %w: its content is %q", path, ErrFormat, firstLine(string(text)))
+		return format{}, fmt.Errorf("%s: %w: its content is %q; %s", path, ErrFormat, firstLine(string(text)), formatWays)
 	}
 	if f.Number != formatNumber {
-		return format{}, fmt.Errorf("%s: %w: it has format %d, this version uses format %d", path, ErrFormat, f.Number,
+		return format{}, fmt.Errorf("%s: %w: it has format %d, this version uses format %d; start the version that wrote it", path, ErrFormat, f.Number,
 			formatNumber)
 	}
 	if f.WAL != inside && f.WAL != outside {
-		return format{}, fmt.Errorf("%s: %w: the WAL's place is %q", path, ErrFormat, f.WAL)
+		return format{}, fmt.Errorf("%s: %w: the WAL's place is %q; %s", path, ErrFormat, f.WAL, formatWays)
 	}
 	n, _ := fmt.Sscanf(string(text), formatText+placeText, &f.Number, &f.WAL, &f.WALDir, &f.Lived)
 	f.Recorded = n == 4

@@ -167,6 +167,31 @@ func TestForget_ALogOfAnotherLifeIsRefused(t *testing.T) {
 	equalMembers(t, c, acked)
 }
 
+// Who a member is stands in IDENTITY and in its log. A start that the log refuses writes nothing down, else the right flags would be refused, too.
+func TestForget_WrongFlagsWithoutIdentityLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	ownFiles(t)
+	c := startCluster(t, 1)
+	m := c.members[0]
+	acked := putSome(t, c, "identity", 20)
+	m.stop()
+	identity := filepath.Join(m.dir, "IDENTITY")
+	right := m.flags
+	m.flags = append(right[:len(right):len(right)], "--initial-cluster-token", "another")
+	if err := os.WriteFile(identity, []byte("cluster 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refusesUntouched(t, m, regexp.QuoteMeta(identity), "remove it")
+	if err := os.Remove(identity); err != nil {
+		t.Fatal(err)
+	}
+	refusesUntouched(t, m, "belongs to another cluster or member")
+	m.flags = right
+	m.start()
+	m.awaitServing()
+	equalMembers(t, c, acked)
+}
+
 func TestForget_AFlippedBitInTheLastRecordAtRestIsRefused(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1)

@@ -29,12 +29,14 @@ func readIdentity(dir *disk.Dir) (self port.MemberID, cluster uint64, ok bool, e
 		return 0, 0, false, err
 	}
 	if _, err := fmt.Sscanf(string(text), identityText, &cluster, &self); err != nil || self == 0 || cluster == 0 {
-		return 0, 0, false, fmt.Errorf("%s is not what was written there: %q", path, text)
+		return 0, 0, false, fmt.Errorf("%s is not what was written there: %q; remove it, and start with the flags that this member had at its first start: "+
+			"its log says whose it is, and refuses all others", path, text)
 	}
 	return self, cluster, true, nil
 }
 
-// writeIdentity makes the file durable, whole or not at all, before anything else is written.
+// writeIdentity makes the file durable, whole or not at all. By then the log is open: it knows whose it is, and the flags may be wrong where
+// this file was lost. What comes before in a new directory is made again in the same way at the next start.
 func writeIdentity(dir *disk.Dir, self port.MemberID, cluster uint64) error {
 	path := filepath.Join(dir.Path(), identityName)
 	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

@@ -130,7 +130,7 @@ func (s *Server) identify() (self port.MemberID, cluster uint64, founding []node
 		return 0, 0, nil, err
 	}
 	s.log.Info("starting a new member", zap.String("data-dir", s.config.DataDir), zap.String("initial-cluster", s.config.InitialCluster))
-	return self, cluster, founding, writeIdentity(s.dir, self, cluster)
+	return self, cluster, founding, nil
 }
 
 // secure makes the certificates that are to be made.
@@ -170,6 +170,12 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	})
 	if err != nil {
 		return s.waysOn(err)
+	}
+	// The log is this member's, so the flags have told the truth: only then they are written down.
+	if !s.known {
+		if err := writeIdentity(s.dir, self, cluster); err != nil {
+			return err
+		}
 	}
 	if err := s.dir.Opened(); err != nil {
 		return err

@@ -19,9 +19,13 @@ type clientVersions struct {
 // clientCounts are those of one version.
 type clientCounts struct{ unary, stream atomic.Uint64 }
 
-// clientVersionsMax bounds how many versions are told apart: a client may say anything, and each one is a line of metrics for ever. Those beyond it, and clients
-// that say nothing, are of the version "unknown", as etcd calls it.
-const clientVersionsMax, unknownVersion = 64, "unknown"
+// A client may say anything, and each version is a line of metrics for ever. So clientVersionsMax bounds how many are told apart, and
+// clientVersionBytesMax how long one is. Those beyond the bounds, what is no version, and clients that say nothing are of the version
+// "unknown", as etcd calls it.
+const (
+	clientVersionsMax, clientVersionBytesMax = 64, 32
+	unknownVersion                           = "unknown"
+)
 
 var clientRequestsDesc = prometheus.NewDesc("etcd_server_client_requests_total", "The total number of client requests per client version.",
 	[]string{"type", "client_api_version"}, nil)
@@ -35,7 +39,7 @@ func (v *clientVersions) of(ctx context.Context) *clientCounts {
 	if c, ok := v.known.Load(version); ok {
 		return c.(*clientCounts)
 	}
-	if v.count.Load() >= clientVersionsMax {
+	if v.count.Load() >= clientVersionsMax || !isVersion(version) {
 		version = unknownVersion
 	}
 	c, found := v.known.LoadOrStore(version, &clientCounts{})
@@ -43,6 +47,21 @@ func (v *clientVersions) of(ctx context.Context) *clientCounts {
 		v.count.Add(1)
 	}
 	return c.(*clientCounts)
+}
+
+// isVersion tells whether a text may be a version: digits and letters, and what stands between them.
+func isVersion(text string) bool {
+	if len(text) > clientVersionBytesMax {
+		return false
+	}
+	for _, c := range []byte(text) {
+		switch {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '.', c == '-', c == '+', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // Describe implements prometheus.Collector.

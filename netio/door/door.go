@@ -207,17 +207,16 @@ const rejectedPause = time.Second
 
 // noteRejected logs a TLS handshake that failed, in etcd's words. Who comes and goes without a word only looks whether the port is open.
 func (d *Door) noteRejected(r listen.Rejection) {
-	remote := r.Conn.RemoteAddr().String()
-	fields := []zap.Field{zap.String("remote-addr", remote), zap.String("server-name", ""), zap.Error(r.Err)}
+	fields := []zap.Field{zap.String("remote-addr", r.Conn.RemoteAddr().String()), zap.String("server-name", ""), zap.Error(r.Err)}
 	if r.TLS == nil || errors.Is(r.Err, io.EOF) {
 		d.log.Debug("rejected connection on client endpoint", fields...)
 		return
 	}
-	leftOut, ok := d.rejected.Allow(hostname(remote) + " " + r.Err.Error())
+	leftOut, ok := d.rejected.AllowFailure(r.Conn, r.Err)
 	if !ok {
 		return
 	}
-	fields[1] = zap.String("server-name", r.TLS.ConnectionState().ServerName)
+	fields[1] = zap.String("server-name", logging.Clip(r.TLS.ConnectionState().ServerName))
 	if leftOut > 0 {
 		fields = append(fields, zap.Int("left-out", leftOut))
 	}

@@ -1,7 +1,10 @@
 package logging
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -45,5 +48,23 @@ func TestRarely_BoundsTheKindsThatItKnows(t *testing.T) {
 	}
 	if _, ok := r.allow("new", now.Add(time.Second)); !ok || len(r.told) != 1 {
 		t.Errorf("a new kind later: %v, %d kinds known", ok, len(r.told))
+	}
+}
+
+// Each connection of a host comes from a port of its own, which stands in the errors of the network, too.
+func TestFailureKind_IsWithoutPorts(t *testing.T) {
+	from := func(port int) *net.TCPAddr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port} }
+	reset := func(port int) string {
+		return failureKind(from(port), &net.OpError{Op: "read", Net: "tcp", Source: from(2379), Addr: from(port), Err: syscall.ECONNRESET})
+	}
+	if one, other := reset(1000), reset(1001); one != other {
+		t.Errorf("%q and %q", one, other)
+	}
+	kinds := map[string]bool{
+		reset(1): true, failureKind(from(1), errors.New("tls: a")): true, failureKind(from(1), errors.New("tls: b")): true,
+		failureKind(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 2)}, errors.New("tls: a")): true,
+	}
+	if len(kinds) != 4 {
+		t.Errorf("what is not alike is told apart as %v", kinds)
 	}
 }

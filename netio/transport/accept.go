@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/port"
 )
 
@@ -107,11 +108,11 @@ func (t *Transport) noteRejected(secure *tls.Conn, err error) {
 	if errors.Is(err, io.EOF) || t.closing.Err() != nil {
 		return
 	}
-	leftOut, ok := t.rare.Allow("rejected " + hostOf(secure) + " " + err.Error())
+	leftOut, ok := t.rare.AllowFailure(secure, err)
 	if !ok {
 		return
 	}
-	kv := []any{"remote-addr", secure.RemoteAddr(), "server-name", secure.ConnectionState().ServerName, "error", err}
+	kv := []any{"remote-addr", secure.RemoteAddr(), "server-name", logging.Clip(secure.ConnectionState().ServerName), "error", err}
 	if leftOut > 0 {
 		kv = append(kv, "left-out", leftOut)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/detcd/detcd/netio/logging"
 )
 
 // lobby is where those wait who have dialled and not said yet who they are. Anybody can come in, so it has a bound; and as anybody can stay and
@@ -33,7 +35,7 @@ const lobbyGrace = 25 * time.Millisecond
 
 // enter lets conn in. It waits while nobody has been there for long enough to make way; nil: ctx has ended.
 func (l *lobby) enter(ctx context.Context, conn net.Conn) *guest {
-	g := &guest{conn: conn, host: hostOf(conn)}
+	g := &guest{conn: conn, host: logging.HostOf(conn.RemoteAddr())}
 	for {
 		victim, wait := l.tryEnter(g, time.Now())
 		if wait == 0 {
@@ -89,15 +91,6 @@ func (l *lobby) remove(g *guest) {
 	if i := slices.Index(l.guests, g); i >= 0 {
 		l.guests = slices.Delete(l.guests, i, i+1)
 	}
-}
-
-// hostOf is the address that a connection comes from, without the port: each attempt comes from one of its own.
-func hostOf(conn net.Conn) string {
-	remote := conn.RemoteAddr().String()
-	if host, _, err := net.SplitHostPort(remote); err == nil {
-		return host
-	}
-	return remote
 }
 
 // rawConn is conn without its TLS: to close that says goodbye first, and may wait for whoever is silent.

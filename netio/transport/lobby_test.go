@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/port"
 )
 
@@ -29,7 +30,7 @@ func TestLobby_TheOldestOfTheAddressWithTheMostMakesWay(t *testing.T) {
 	now := time.Unix(1000, 0)
 	enter := func(from string) (thrown string, wait time.Duration) {
 		v := visitor{from: from}
-		victim, wait := l.tryEnter(&guest{conn: v, host: hostOf(v)}, now)
+		victim, wait := l.tryEnter(&guest{conn: v, host: logging.HostOf(v.RemoteAddr())}, now)
 		if victim != nil {
 			thrown = victim.conn.RemoteAddr().String()
 		}

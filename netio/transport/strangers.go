@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/port"
 )
 
@@ -47,7 +48,7 @@ func (s *strangers) first(key string) bool {
 
 // strangerKey tells strangers apart: by host, since each attempt comes from a port of its own, and by what was wrong.
 func strangerKey(conn net.Conn, err error) string {
-	host := hostOf(conn)
+	host := logging.HostOf(conn.RemoteAddr())
 	if e, ok := err.(*strangerError); ok {
 		return host + " " + e.Error()
 	}

@@ -17,8 +17,9 @@ import (
 const (
 	// reservedDescriptors are kept for the member's own files and the connections with members that it knows; etcd keeps as many.
 	reservedDescriptors = 150
-	// metricsConnections, of the reserved ones, are for those who ask after the member's health, which is asked most when clients are too many.
-	metricsConnections = 32
+	// metricsLeast, of the reserved ones, are for those who ask after the member's health, which is asked most when clients are too many. Where
+	// there are many descriptors they get more, up to metricsMost: a monitor that leaves its connections open must not stand in another one's way.
+	metricsLeast, metricsMost = 32, 1024
 	// newcomersMost are connections on the peer ports of those who have not said yet who they are: twice, for handshakes and for greetings.
 	newcomersMost = 128
 	// fewClients is below what a member should be able to serve.
@@ -33,8 +34,8 @@ const (
 
 // descriptors is who may have how many.
 type descriptors struct {
-	limit              int
-	clients, newcomers int
+	limit                       int
+	clients, newcomers, metrics int
 }
 
 // shareDescriptors shares limit out.
@@ -46,7 +47,8 @@ func shareDescriptors(limit uint64) (descriptors, error) {
 			"(ulimit -n, or LimitNOFILE of systemd; %d is recommended)", limit, reservedDescriptors, recommendedDescriptors)
 	}
 	d.newcomers = max(1, min(newcomersMost, room/16))
-	d.clients = max(1, room-2*d.newcomers)
+	d.metrics = max(metricsLeast, min(metricsMost, room/32))
+	d.clients = max(1, room-2*d.newcomers-(d.metrics-metricsLeast))
 	return d, nil
 }
 
@@ -65,18 +67,20 @@ func (s *Server) reserve() error {
 		s.log.Warn("the limit of file descriptors is low; raise it (ulimit -n, or LimitNOFILE of systemd)", zap.Int("limit", s.descriptors.limit),
 			zap.Int("recommended-limit", recommendedDescriptors), zap.Int("client-connections", s.descriptors.clients))
 	}
-	s.clients = listen.NewLimit(s.descriptors.clients, s.noteRefused)
-	s.metrics = listen.NewLimit(metricsConnections, s.noteRefused)
+	s.clients = s.limited("clients", s.descriptors.clients)
+	s.metrics = s.limited("metrics", s.descriptors.metrics)
 	return nil
 }
 
-// noteRefused logs that there are too many clients.
-func (s *Server) noteRefused(c net.Conn) {
-	if leftOut, ok := s.shortage.Allow("clients"); ok {
-		s.log.Warn("refused a client's connection: as many are open as the limit of file descriptors allows; raise it (ulimit -n, or LimitNOFILE of systemd), "+
-			"or find out who opens so many", zap.String("remote-addr", c.RemoteAddr().String()), zap.Int("limit", s.descriptors.limit),
-			zap.Int("client-connections", s.descriptors.clients), zap.Int("left-out", leftOut))
-	}
+// limited bounds the connections of some listeners, and logs what it refuses.
+func (s *Server) limited(whose string, most int) *listen.Limit {
+	return listen.NewLimit(most, func(c net.Conn) {
+		if leftOut, ok := s.shortage.Allow(whose); ok {
+			s.log.Warn("refused a client's connection: as many are open as the limit of file descriptors allows; raise it (ulimit -n, or LimitNOFILE of systemd), "+
+				"or find out who opens so many", zap.String("port", whose), zap.String("remote-addr", c.RemoteAddr().String()), zap.Int("limit", s.descriptors.limit),
+				zap.Int("connections", most), zap.Int("left-out", leftOut))
+		}
+	})
 }
 
 // noteShortage logs that a file waits for a descriptor.

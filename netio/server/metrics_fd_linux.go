@@ -2,7 +2,6 @@ package server
 
 import (
 	"os"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -20,11 +19,8 @@ func descriptorMetrics() []prometheus.Collector {
 			return float64(len(names))
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "os_fd_limit", Help: "The file descriptor limit."}, func() float64 {
-			var limit syscall.Rlimit
-			if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-				return 0
-			}
-			return float64(limit.Cur)
+			limit, _ := descriptorLimit()
+			return float64(limit)
 		}),
 	}
 }

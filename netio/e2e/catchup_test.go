@@ -119,3 +119,48 @@ func awaitReleased(t *testing.T, m *member) {
 		return nil
 	})
 }
+
+// outgrowLog writes to a member's log, and nothing to the state, until it has removed all segments that it has now: who is away from now on
+// needs a snapshot. The requests are transactions whose condition never holds.
+func outgrowLog(t *testing.T, client *clientv3.Client, m *member) {
+	t.Helper()
+	segments := func() []string {
+		names, err := filepath.Glob(filepath.Join(m.dir, "member", "wal", "wal-*.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	const largest, rounds = 1_000_000, 5 // of as many requests as clients; what is kept in any case takes about 200
+	write := func(n int) {
+		t.Helper()
+		var clients sync.WaitGroup
+		for range n {
+			clients.Go(func() {
+				eventually(t, "a large request is answered", func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					never := clientv3.Compare(clientv3.Version("never"), ">", 0)
+					_, err := client.Txn(ctx).If(never).Then(clientv3.OpPut("never", strings.Repeat("x", largest))).Commit()
+					return err
+				})
+			})
+		}
+		clients.Wait()
+	}
+	before := segments()
+	for range rounds {
+		write(50)
+	}
+	if stockEtcd {
+		return
+	}
+	last := before[len(before)-1]
+	eventually(t, m.name+" has removed "+filepath.Base(last), func() error {
+		write(1)
+		if _, err := os.Stat(last); err == nil {
+			return fmt.Errorf("it has %q", segments())
+		}
+		return nil
+	})
+}

@@ -59,7 +59,7 @@ func TestWipedMember_IsRefusedAndComesBackWithItsData(t *testing.T) {
 	}
 	leader.start()
 	c.awaitServing()
-	verifyAll(t, c, acked)
+	equalMembers(t, c, acked)
 }
 
 // A data directory that was put back from an old copy lacks what the member had acknowledged since. Its leader knows.
@@ -80,7 +80,7 @@ func TestOldCopy_EndsTheMemberWithWords(t *testing.T) {
 	for k, v := range putSome(t, c, "since", 20) {
 		acked[k] = v
 	}
-	verifyAll(t, c, acked)
+	equalMembers(t, c, acked)
 	swap := func(in, out string) {
 		t.Helper()
 		old.kill()
@@ -121,7 +121,7 @@ func TestOldCopy_EndsTheMemberWithWords(t *testing.T) {
 	swap(kept, copied)
 	old.start()
 	c.awaitServing()
-	verifyAll(t, c, acked)
+	equalMembers(t, c, acked)
 }
 
 // Of a new cluster of three, two are enough to begin; the third comes when it comes.
@@ -146,7 +146,7 @@ func TestLateMember_JoinsAndIsWorthAsMuchAsTheOthers(t *testing.T) {
 	late.start()
 	c.members[0].start()
 	c.awaitServing()
-	verifyAll(t, c, acked)
+	equalMembers(t, c, acked)
 }
 
 // A member that waits for the others says so, and is stopped like any other.
@@ -190,21 +190,4 @@ func putThrough(t *testing.T, client *clientv3.Client, prefix string, n int) map
 		acked[k] = v
 	}
 	return acked
-}
-
-// verifyAll checks that all members have all that was acknowledged, and the same.
-func verifyAll(t *testing.T, c *cluster, acked map[string]string) {
-	t.Helper()
-	rev := headRevision(t, c)
-	digests := map[string]bool{}
-	for _, m := range c.members {
-		problems, digest := dump(t, newClient(t, m), rev, acked)
-		if len(problems) > 0 {
-			t.Errorf("%s: %q", m.name, problems)
-		}
-		digests[digest] = true
-	}
-	if len(digests) != 1 {
-		t.Errorf("the members differ: %v", digests)
-	}
 }

@@ -186,7 +186,8 @@ func TestWatch_MemberGetsASnapshot(t *testing.T) {
 	r.await(t, write(5))
 
 	follower.signal(syscall.SIGSTOP)
-	last := write(700)
+	last := write(100)
+	outgrowLog(t, client, leader)
 	follower.signal(syscall.SIGCONT)
 	r.await(t, last)
 	received := snapshots()
@@ -196,7 +197,8 @@ func TestWatch_MemberGetsASnapshot(t *testing.T) {
 	r.await(t, write(5))
 
 	follower.kill()
-	last = write(700)
+	last = write(100)
+	outgrowLog(t, client, leader)
 	follower.start()
 	follower.awaitServing()
 	r.await(t, last)

@@ -5,6 +5,11 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/watch"
 )
 
 func compact(revision int64, physical bool) *pb.InternalRaftRequest {
@@ -81,5 +86,44 @@ func TestMember_StoppingAnswersAPhysicalCompaction(t *testing.T) {
 	c.until("the member has stopped", func() bool { return stopped })
 	if physical.times != 1 || physical.err != nil {
 		t.Errorf("answered %d times, error %v", physical.times, physical.err)
+	}
+}
+
+// A snapshot that is of no use any more arrives in a turn in which a compaction is found to be committed, and then a watch is attached in the
+// same turn: by then the compaction is published.
+func TestMember_AWatchIsAttachedInATurnThatHasApplied(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l, f := c.elect(1), c.seat(3)
+	l.apply(put("a", 0))
+	l.apply(put("b", 0))
+	c.until("the follower is level", level(l, f))
+	before, _ := f.member.machine.Applied()
+	// The follower gets the entry, but is not told that it is committed: that is kept for later.
+	var told []byte
+	c.lose = func(_, to port.MemberID, payload []byte) bool {
+		msg := &raftpb.Message{}
+		if to != f.id || payload[0] != kindRaft || proto.Unmarshal(payload[1:], msg) != nil || msg.GetCommit() <= before {
+			return false
+		}
+		told = payload
+		return true
+	}
+	all := l.propose(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("c")}})
+	compacted := l.propose(compact(4, false))
+	c.until("the compaction is applied", func() bool { return all.come() && compacted.come() })
+	c.until("the follower could know it", func() bool { return told != nil })
+	heard := 0
+	f.turn(func() {
+		f.member.Receive(l.id, told)
+		old := &raftpb.Message{Type: raftpb.MsgSnap.Enum(), From: new(uint64(l.id)), To: new(uint64(f.id)), Term: new(uint64(1)),
+			Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)), ConfState: f.member.confState}}}
+		f.member.offerArrived(&incoming{from: l.id, msg: old}, &arrived{})
+		f.member.Watch().Attach(watch.NewInterest([]byte("c"), nil, func() { heard++ }), 4)
+	})
+	if applied, _ := f.member.machine.Applied(); applied <= before {
+		t.Fatal("nothing was applied in that turn")
+	}
+	if heard != 1 {
+		t.Errorf("the watch was woken %d times", heard)
 	}
 }

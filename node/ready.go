@@ -52,6 +52,13 @@ func (m *Member) handleReady() {
 	}
 }
 
+// handleReadyWithin is handleReady in the midst of a turn. What it has applied is published at once: the calls that follow in this turn, such as
+// Hub.Attach, take what is published for all that was applied.
+func (m *Member) handleReadyWithin() {
+	m.handleReady()
+	m.publish()
+}
+
 // holdVoteRequests has a candidate ask for votes only once its own, and the new term, are durable. Raft with asynchronous writes would
 // ask at once and waits for no more than its vote to be durable, so that it may come to lead by the others' votes alone. A crash then
 // takes it back to the term before, it is elected for the same term again, and writes other entries where the same term has some already.

@@ -57,6 +57,6 @@ func (m *Member) endsBefore(index uint64) bool {
 	if index <= m.writer.lastIndex {
 		return false
 	}
-	m.handleReady()
+	m.handleReadyWithin()
 	return m.failed == nil && index > m.writer.lastIndex
 }

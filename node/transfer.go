@@ -377,7 +377,7 @@ func (m *Member) offerArrived(in *incoming, a *arrived) {
 		m.log(port.Warn, "raft refused a snapshot", "from", in.from, "error", err)
 	}
 	m.sendAck(in.from, chunkAck{stream: in.stream, next: in.next, state: chunkComplete})
-	m.handleReady()
+	m.handleReadyWithin()
 	m.transfers.arrived = nil // raft had no use for it
 }
 

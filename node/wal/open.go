@@ -33,7 +33,7 @@ func Read(d port.Disk, id Identity, o Options) (*Found, error) {
 		return nil, err
 	}
 	old, needed := history(d, segments)
-	p := &replay{disk: d, id: &id, segments: needed, reach: o.Reach}
+	p := &replay{disk: d, id: &id, segments: needed, reach: o.Reach, early: min(o.SegmentBytes, earlySegmentBytes)}
 	if err := p.run(); err != nil {
 		return nil, err
 	}

@@ -252,8 +252,12 @@ func TestOpen_TakesSegmentsThatDoNotSayTheirSize(t *testing.T) {
 	}
 	must(t, l.Write(Batch{Entries: entries(3, 1, 1, "b")}))
 	must(t, l.Close())
-	if _, r = mustOpen(t, d, Options{}); len(r.Entries) != 3 {
+	if _, r = mustOpen(t, d, Options{SegmentBytes: 8192}); len(r.Entries) != 3 {
 		t.Fatal(show(r))
+	}
+	// They were made with a size that is known all the same: one that is shorter was cut.
+	if _, _, err := Open(d, testID, Options{}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "the file ends here") {
+		t.Fatalf("a segment that was cut short: %v", err)
 	}
 }
 

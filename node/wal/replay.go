@@ -15,6 +15,7 @@ type replay struct {
 	id    *Identity            // nil: any
 	visit func(r Record) error // nil: none
 	reach *Reach               // nil: nothing is known of the log but itself
+	early int64                // least size of a segment that does not say its own; 0: unknown
 
 	segments    []segment
 	header      header // of the last segment
@@ -151,8 +152,12 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 		}
 		p.incarnation = h.incarnation
 	}
-	if r.size < h.size {
-		return 0, &CorruptError{File: r.name, Offset: r.size, Reason: fmt.Sprintf("the file ends here, though it was made with %d bytes", h.size)}
+	made := h.size
+	if made == 0 {
+		made = p.early
+	}
+	if r.size < made {
+		return 0, &CorruptError{File: r.name, Offset: r.size, Reason: fmt.Sprintf("the file ends here, though it was made with %d bytes", made)}
 	}
 	p.segments[i].before, p.segments[i].beforeTerm = h.state.last, h.state.lastTerm
 	p.header, p.synced, p.pending = h, rec.crc, p.pending[:0]

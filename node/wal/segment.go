@@ -170,6 +170,9 @@ func establish(d port.Disk, f port.File, h *header, chain uint32, batch uint64) 
 // says how large it is before any of it is written: so a bound on what a torn write can leave behind is always known.
 const largeShare = 4
 
+// earlySegmentBytes is the least size of detcd 0.1.0's segments, which do not say theirs.
+const earlySegmentBytes = 64 << 20
+
 // rotate goes on in a new segment with room for need bytes of records, under the given incarnation.
 func (l *Log) rotate(need int64, incarnation uint64) error {
 	h := header{id: l.id, seq: 1, incarnation: incarnation, state: l.state}

@@ -29,7 +29,7 @@ type snapshots struct {
 
 // loadSnapshot makes the snapshot at mark the state.
 func (m *Member) loadSnapshot(mark wal.SnapshotMark) error {
-	machine, size, err := readSnapshot(m.ports.SnapshotDisk, mark)
+	machine, size, err := readSnapshot(m.ports.SnapshotDisk, mark, nil)
 	if err != nil {
 		return err
 	}
@@ -42,8 +42,8 @@ func (m *Member) loadSnapshot(mark wal.SnapshotMark) error {
 	return nil
 }
 
-// readSnapshot reads a snapshot file back into a state machine. It blocks.
-func readSnapshot(d port.Disk, mark wal.SnapshotMark) (*statemachine.Machine, int64, error) {
+// readSnapshot reads a snapshot file back into a state machine, which shares memory with beside as far as the two hold the same. It blocks.
+func readSnapshot(d port.Disk, mark wal.SnapshotMark, beside *statemachine.View) (*statemachine.Machine, int64, error) {
 	r, err := snapshot.Open(d, mark.Index, mark.Term)
 	if errors.Is(err, port.ErrNotExist) {
 		err = &wal.CorruptError{File: snapshot.Name(mark.Index, mark.Term), Reason: "this snapshot is missing, though the log goes on from it"}
@@ -51,7 +51,7 @@ func readSnapshot(d port.Disk, mark wal.SnapshotMark) (*statemachine.Machine, in
 	if err != nil {
 		return nil, 0, err
 	}
-	machine, err := statemachine.Restore(r)
+	machine, err := statemachine.RestoreBeside(r, beside)
 	if err != nil {
 		r.Close()
 		return nil, 0, err

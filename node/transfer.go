@@ -334,6 +334,10 @@ func (m *Member) writeChunks(in *incoming) {
 	in.waiting, in.writing = nil, true
 	disk := m.ports.SnapshotDisk
 	a := &arrived{mark: in.mark}
+	var present *statemachine.View // pinned while the new state is made beside it
+	if whole {
+		present = m.AcquireView()
+	}
 	m.ports.SnapshotLane.Run(func() {
 		for _, data := range chunks {
 			if in.err != nil {
@@ -347,8 +351,11 @@ func (m *Member) writeChunks(in *incoming) {
 		if _, in.err = in.file.Commit(); in.err != nil {
 			return
 		}
-		a.machine, a.size, in.err = readSnapshot(disk, in.mark)
+		a.machine, a.size, in.err = readSnapshot(disk, in.mark, present)
 	}, func() {
+		if present != nil {
+			present.Release()
+		}
 		if m.failed != nil || m.transfers.incoming != in {
 			return
 		}

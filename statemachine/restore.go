@@ -22,8 +22,13 @@ func damaged(format string, args ...any) error {
 
 // Restore reads a snapshot to its end and returns the machine whose view it was taken of. Everything is checked: order, counts, a hash of
 // the bytes, and the state hash computed anew. Its errors are ErrSnapshot, or the reader's.
-func Restore(r io.Reader) (*Machine, error) {
-	s := &restorer{in: bufio.NewReaderSize(r, snapshotFill), digest: xxhash.New(), m: New()}
+func Restore(r io.Reader) (*Machine, error) { return RestoreBeside(r, nil) }
+
+// RestoreBeside is Restore where another state is in memory already, an older one of the same cluster as a rule: the bytes of what both hold are held
+// once. A member that takes over a snapshot thus needs memory for what is new, not for a second state. beside is pinned by the caller until
+// RestoreBeside returns; nil: there is none. The machine is the same with any beside.
+func RestoreBeside(r io.Reader, beside *View) (*Machine, error) {
+	s := &restorer{in: bufio.NewReaderSize(r, snapshotFill), digest: xxhash.New(), m: New(), beside: beside}
 	s.m.live, s.m.dead = newKeyTree(), newKeyTree()
 	if err := s.magic(); err != nil {
 		return nil, err
@@ -54,10 +59,17 @@ type restorer struct {
 	lastKey []byte   // of the base
 	last    Revision // of the events
 	frame   []byte
+	beside  *View  // nil: none
+	scratch []byte // of records, where there is a state beside
+	lasting bool   // the present record is in memory of its own
 }
 
-// snapshotRecordMax is the size in bytes above which a record can only be damage.
-const snapshotRecordMax = 1 << 30
+const (
+	// snapshotRecordMax is the size in bytes above which a record can only be damage.
+	snapshotRecordMax = 1 << 30
+	// snapshotRecordTrusted is the size in bytes up to which a record gets memory for what its length says, which may be damage.
+	snapshotRecordTrusted = 2 << 20
+)
 
 func (s *restorer) magic() error {
 	var magic [len(snapshotMagic)]byte
@@ -79,7 +91,8 @@ func short(err error) error {
 	return err
 }
 
-// record reads the next record into memory of its own. The hash at the end of the trailer is not hashed.
+// record reads the next record. Where there is a state beside, that of a version is overwritten by the next one (see keep). The hash at the end of
+// the trailer is not hashed.
 func (s *restorer) record() ([]byte, error) {
 	n, err := s.length()
 	if err != nil {
@@ -88,17 +101,7 @@ func (s *restorer) record() ([]byte, error) {
 	if n == 0 || n > snapshotRecordMax {
 		return nil, damaged("record %d claims %d bytes", s.records, n)
 	}
-	var body []byte
-	if n <= snapshotFill {
-		body = make([]byte, n)
-		_, err = io.ReadFull(s.in, body)
-	} else {
-		// Grow with what is really there: the length may be damage.
-		var buf bytes.Buffer
-		if _, err = io.CopyN(&buf, s.in, int64(n)); err == nil {
-			body = buf.Bytes()
-		}
-	}
+	body, err := s.body(int(n))
 	if err != nil {
 		return nil, short(err)
 	}
@@ -110,6 +113,31 @@ func (s *restorer) record() ([]byte, error) {
 	}
 	_, _ = s.digest.Write(hashed)
 	return body, nil
+}
+
+// body reads the n bytes of a record.
+func (s *restorer) body(n int) ([]byte, error) {
+	s.lasting = s.beside == nil || n > snapshotRecordTrusted
+	switch {
+	case n > snapshotRecordTrusted:
+		// Grow with what is really there.
+		var buf bytes.Buffer
+		_, err := io.CopyN(&buf, s.in, int64(n))
+		return bytes.Clone(buf.Bytes()), err // without the room that the buffer has beyond it
+	case s.lasting:
+		body := make([]byte, n)
+		_, err := io.ReadFull(s.in, body)
+		return body, err
+	}
+	if cap(s.scratch) < n {
+		s.scratch = make([]byte, n)
+	}
+	body := s.scratch[:n]
+	_, err := io.ReadFull(s.in, body)
+	if body[0] != baseRecord && body[0] != eventRecord {
+		body = bytes.Clone(body) // what is made of it keeps parts of it
+	}
+	return body, err
 }
 
 // length reads a record's length. Its own reading, because binary.ReadUvarint's error for a number that is too long can't be told
@@ -243,7 +271,52 @@ func (s *restorer) event(d *decoder) error {
 	return nil
 }
 
-// version reads a version as SnapshotReader.version writes it. It keeps the record's memory.
+// keep returns a version's bytes in memory that lasts: that of the same version in the state beside, where it is there.
+func (s *restorer) keep(v *version) []byte {
+	if s.beside != nil {
+		if kv := s.beside.encoded(v); kv != nil {
+			return kv
+		}
+	}
+	if s.lasting {
+		return v.kv
+	}
+	return bytes.Clone(v.kv)
+}
+
+// encoded returns the view's memory of a version's bytes, if it holds the very same ones under the same revision; nil if it does not, or
+// would have to search for long.
+func (view *View) encoded(v *version) []byte {
+	if at := view.log.find(v.main) + int64(v.sub); at < view.log.end {
+		if same := view.log.at(at); bytes.Equal(same.kv, v.kv) {
+			return same.kv
+		}
+	}
+	if v.main >= view.keys.compacted {
+		return nil
+	}
+	// Of a key's versions from before the compacted revision at most one is left. It comes after those that the log holds.
+	e, ok := view.keys.live.Get(pivot(v.key()))
+	if !ok {
+		return nil
+	}
+	same := e.chain.head.Load()
+	for n := 0; same != nil && same.main > v.main; n++ {
+		if n == besideMost {
+			return nil
+		}
+		same = same.prev.Load()
+	}
+	if same != nil && bytes.Equal(same.kv, v.kv) {
+		return same.kv
+	}
+	return nil
+}
+
+// besideMost is how many newer versions of a key are passed in the search for an old one.
+const besideMost = 64
+
+// version reads a version as SnapshotReader.version writes it. It keeps the record's memory, unless there is a state beside.
 func (s *restorer) version(d *decoder) (*version, error) {
 	sub := d.uvarint()
 	if d.failed || sub > 1<<30 {
@@ -289,6 +362,7 @@ func (s *restorer) version(d *decoder) (*version, error) {
 	if len(v.key()) == 0 || v.main < 1 {
 		return nil, damaged("record %d holds no key-value", s.records)
 	}
+	v.kv = s.keep(v)
 	return v, nil
 }
 

@@ -3,6 +3,7 @@ package unixsocket
 import (
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -31,4 +32,20 @@ func TestListen_TakesOverOnlyWhatIsLeftBehind(t *testing.T) {
 		t.Fatalf("a file that was left behind: %v", err)
 	}
 	l.Close()
+}
+
+func TestListen_LeavesAloneWhatIsNoSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range []string{path, filepath.Dir(path)} {
+		if l, err := Listen(taken); err == nil {
+			t.Errorf("%s was taken for a socket", taken)
+			l.Close()
+		}
+	}
+	if text, err := os.ReadFile(path); string(text) != "precious" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
 }

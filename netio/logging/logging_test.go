@@ -104,6 +104,17 @@ func TestNew_Person(t *testing.T) {
 	}
 }
 
+// A word of a stranger neither begins a line of its own nor tells the terminal what to do.
+func TestNew_PersonIsShownNoControlCharacters(t *testing.T) {
+	const evil = "a\x1b[2J\"b\"\nc"
+	all := lines(t, Config{Format: Person}, func(l *zap.Logger, _ zap.AtomicLevel) {
+		l.Warn(evil, zap.Error(errors.New(evil)), zap.String("name", evil), zap.String("bare", "x\x1b[2J"))
+	})
+	if len(all) != 1 || strings.ContainsRune(all[0], '\x1b') || strings.Count(all[0], `a\x1b[2J"b"\nc`) != 2 {
+		t.Errorf("lines %q", all)
+	}
+}
+
 // raftLogger logs as the one in package node does.
 type raftLogger struct{ log Port }
 

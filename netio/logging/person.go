@@ -79,13 +79,13 @@ func (e *personEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field)
 		switch v, ok := all.Fields[f.Key]; {
 		case !ok:
 		case f.Key == "error":
-			failure = fmt.Sprint(": ", v)
+			failure = ": " + visible(fmt.Sprint(v))
 		default:
 			details = append(details, f.Key+" "+personText(v))
 		}
 	}
 	b := lineBuffers.Get()
-	fmt.Fprintf(b, "%s %-5s %s%s", entry.Time.Format("15:04:05.000"), entry.Level.CapitalString(), entry.Message, failure)
+	fmt.Fprintf(b, "%s %-5s %s%s", entry.Time.Format("15:04:05.000"), entry.Level.CapitalString(), visible(entry.Message), failure)
 	if len(details) > 0 {
 		fmt.Fprintf(b, " (%s)", strings.Join(details, ", "))
 	}
@@ -97,10 +97,10 @@ func (e *personEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field)
 func personText(v any) string {
 	switch v := v.(type) {
 	case string:
-		if v == "" || strings.ContainsAny(v, " ,()\n\t\"") {
+		if v == "" || strings.ContainsAny(v, " ,()\"") {
 			return strconv.Quote(v)
 		}
-		return v
+		return visible(v)
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
 	case []any:
@@ -111,4 +111,13 @@ func personText(v any) string {
 		return strings.Join(words, " ")
 	}
 	return fmt.Sprint(v)
+}
+
+// visible is a text as one line, and without what a terminal would obey: parts of it may come from strangers.
+func visible(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

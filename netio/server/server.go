@@ -305,10 +305,11 @@ func (s *Server) serve(t door.Traffic) {
 	}
 }
 
-// sayReady says that clients are served: to programs in etcd's words, to a person where.
+// sayReady says that clients are served, in etcd's words, which programs wait for; to a person also where.
 func (s *Server) sayReady() {
+	const ready = "ready to serve client requests"
 	if !logging.ForPerson(s.log) {
-		s.log.Info("ready to serve client requests")
+		s.log.Info(ready)
 		return
 	}
 	var where []string
@@ -317,7 +318,7 @@ func (s *Server) sayReady() {
 			where = append(where, l.url())
 		}
 	}
-	s.log.Info("serving on "+strings.Join(where, ", "), zap.String("data-dir", s.config.DataDir))
+	s.log.Info("serving on "+strings.Join(where, ", ")+": "+ready, zap.String("data-dir", s.config.DataDir))
 }
 
 // Ready is closed when clients are served.

@@ -144,12 +144,11 @@ func (m *Member) readPast(r *pastReader) {
 	})
 }
 
-// losePast gives up the entries that are in the segments only: they can't be had. A follower that wants them gets a snapshot.
+// losePast gives up an entry that can't be had from the segments, and all before it. A follower that wants them gets a snapshot. What comes
+// after may be there for others: those who are further on, and those whom a snapshot is on its way to.
 func (m *Member) losePast(r *pastReader, err error) {
-	m.entries.forget(m.writer.log.Spans()[0].Before)
-	if m.entries.floor < r.next {
-		m.entries.forget(m.entries.base.index)
-	}
+	m.noteReleased()
+	m.entries.forget(r.next)
 	m.log(port.Warn, "can't read entries back from the log on the disk; a follower that lacks them is sent a snapshot instead",
 		"to", r.to, "from-index", r.next, "error", err)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,34 @@ func TestCatchUp_FallsBackToASnapshot(t *testing.T) {
 				t.Errorf("%d snapshots were sent", *sent)
 			}
 		})
+	}
+}
+
+// Damage in the oldest segments is no reason to send a snapshot to a follower that lacks newer entries only.
+func TestCatchUp_DamageConcernsWhoLacksThatOnly(t *testing.T) {
+	c := newCluster(t, 5, keepOnDisk)
+	l, far, near := c.elect(1), c.seat(4), c.seat(5)
+	l.fill(10)
+	far.cut = true
+	l.fill(200)
+	near.cut = true
+	l.fill(100)
+	segments := l.member.writer.log.Spans()
+	names, _ := l.disk.List()
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "wal-") })
+	for _, name := range names[:len(segments)/3] {
+		clear(l.disk.Content(name)[200:])
+	}
+	sent := c.countSnapshots()
+	far.cut = false
+	c.until("who lacks what is damaged is level", level(l, far))
+	if *sent != 1 {
+		t.Fatalf("%d snapshots were sent to who lacks what is damaged", *sent)
+	}
+	near.cut = false
+	c.until("who lacks newer entries is level", level(l, near))
+	if *sent != 1 {
+		t.Errorf("%d snapshots were sent to who lacks newer entries only", *sent-1)
 	}
 }
 

@@ -59,6 +59,9 @@ func (r *Run) addSeats() {
 		s := &seat{run: r, peer: p, host: r.world.AddHost(p.ID, r.setup.Drift[i]), name: p.Name, boots: r.world.Stream("boots " + p.Name),
 			runs: r.world.Stream("runs " + p.Name), losses: r.world.Stream("losses " + p.Name)}
 		s.host.Disk("wal").Tight(r.setup.TightDisks)
+		if r.setup.Joined > 0 {
+			s.host.JoinTurns(r.setup.Joined)
+		}
 		r.seats = append(r.seats, s)
 	}
 	r.world.Net().SetWeather(r.setup.Fair)

@@ -45,6 +45,9 @@ type Setup struct {
 	DiskLeast, DiskMost time.Duration
 	// TightDisks have no room for more of the log than a member needs itself.
 	TightDisks bool
+	// Joined is after how many of a thousand events a member's turn stays open for a moment, so that what comes then belongs to it; 0: each
+	// event is a turn of its own.
+	Joined int
 	// Lag is a follower that misses something when all trouble is over.
 	Lag LagSetup
 }
@@ -68,6 +71,9 @@ func pickSetup(seed uint64) Setup {
 	c.Node = pickNode(s)
 	if few := prng.New(seed, "catch up"); few.Permille(300) {
 		c.Node.CatchUpBytes = few.Between(1, 4<<10) // less than one turn brings, now and then
+	}
+	if few := prng.New(seed, "busy"); few.Permille(200) {
+		c.Joined = 100 + few.Intn(700)
 	}
 	c.pickRetention()
 	c.pickLag()

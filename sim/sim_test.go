@@ -110,6 +110,7 @@ func TestSimulate_SeedsKeepAllPromisesAndReachEverything(t *testing.T) {
 		{"crashes in the middle of disk work", sum.World.CrashedInDiskWork}, {"torn writes", sum.World.TornWrites},
 		{"lost writes", sum.World.LostWrites}, {"undone names", sum.World.UndoneNames}, {"full disks", sum.World.DiskFull},
 		{"failed syncs", sum.World.FailedSyncs}, {"lost messages", sum.World.Lost}, {"repeated messages", sum.World.Repeated},
+		{"calls that share a turn", sum.World.JoinedTurns},
 		{"partitions", sum.Counts.Partitions}, {"graceful stops", sum.Counts.Stops},
 		{"starts refused for damage", sum.Counts.Damaged}, {"starts refused for damage after a loss of power at rest", sum.Counts.AtRest},
 		{"starts in spite of damage, with nothing lost", sum.Counts.Stood}, {"snapshots installed", sum.Counts.Installed},

@@ -35,13 +35,17 @@ type Host struct {
 	died      func() // what follows when it dies in its lanes' work
 
 	chance *prng.Source
+
+	joined *prng.Source // draws which calls share a turn; nil: none do
+	share  int          // permille of events after which the turn stays open
+	open   bool         // a turn is under way
 }
 
 // Member is what runs on a host.
 type Member interface {
 	// Receive takes a message from the network.
 	Receive(from port.MemberID, payload []byte)
-	// EndTurn is called once after each event that called into the member.
+	// EndTurn is called after each event that called into the member, or once after several of them (see JoinTurns).
 	EndTurn()
 }
 
@@ -73,7 +77,7 @@ func (h *Host) Begin() {
 		panic("world: a host that is up can't begin")
 	}
 	h.epoch++
-	h.up = true
+	h.up, h.open = true, false
 	h.unrest = h.w.now
 	h.lanes = h.lanes[:0]
 	h.peers = nil
@@ -161,9 +165,34 @@ func (h *Host) take(e event) {
 	default:
 		e.fn()
 	}
-	if h.member != nil {
+	if h.member != nil && !h.staysOpen() {
 		h.member.EndTurn()
 	}
+}
+
+// turnMost is the longest time for which a turn stays open.
+const turnMost = 2 * time.Millisecond
+
+// JoinTurns has a turn stay open after so many of a thousand events, for a moment: what comes meanwhile belongs to it, too, as where a driver has
+// much to do.
+func (h *Host) JoinTurns(permille int) {
+	h.joined, h.share = h.w.Stream("turns "+string(rune('A'+h.index))), permille
+}
+
+// staysOpen says whether the turn does not end with this event. One that stays open ends with an event of its own.
+func (h *Host) staysOpen() bool {
+	switch {
+	case h.joined == nil:
+		return false
+	case h.open:
+		h.w.Counts.JoinedTurns++
+		return true
+	case !h.joined.Permille(h.share):
+		return false
+	}
+	h.open = true
+	h.w.schedule(h.w.now+int64(h.joined.Duration(0, turnMost)), event{kind: TurnEnd, host: h, epoch: h.epoch, fn: func() { h.open = false }})
+	return true
 }
 
 // Pause holds the host still: nothing that is for it happens until Resume, though the time goes on.

@@ -39,10 +39,11 @@ const (
 	Crash                     // note: a host stops
 	Applied                   // note: a member has applied an entry
 	Judged                    // note: something else that must not differ
+	TurnEnd                   // a turn that several calls share ends
 )
 
 var kindNames = [...]string{"?", "timer", "message", "lane-work", "lane-done", "request", "answer", "client", "fault",
-	"disk-write", "disk-sync", "disk-names", "sent", "boot", "crash", "applied", "judged"}
+	"disk-write", "disk-sync", "disk-names", "sent", "boot", "crash", "applied", "judged", "turn-end"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -73,6 +74,7 @@ type Counts struct {
 	UndoneNames                       uint64 // changes of names that a crash undid
 	DiskFull, FailedSyncs             uint64
 	Syncs, BytesWritten               uint64
+	JoinedTurns                       uint64 // calls into a turn that others had begun
 }
 
 // New returns an empty world at time zero. A tracer may be nil.
@@ -166,4 +168,5 @@ func (c *Counts) Add(o Counts) {
 	c.FailedSyncs += o.FailedSyncs
 	c.Syncs += o.Syncs
 	c.BytesWritten += o.BytesWritten
+	c.JoinedTurns += o.JoinedTurns
 }

@@ -194,6 +194,23 @@ func TestHost_PauseHoldsAllEventsInOrder(t *testing.T) {
 	}
 }
 
+func TestHost_JoinsCallsToTurns(t *testing.T) {
+	w, ps := twoPingers(t, 4, nil, fair)
+	ps[0].host.JoinTurns(500)
+	run(w, 10*time.Second)
+	// Each of the two has had as many calls.
+	if a, b, joined := ps[0].turns, ps[1].turns, int(w.Counts.JoinedTurns); joined < 50 || a > b-joined/2 {
+		t.Fatalf("%d turns with %d calls joined to them, and %d where each call is a turn", a, joined, b)
+	}
+	ps[0].host.Crash(false)
+	run(w, 11*time.Second)
+	again := startPinger(t, ps[0].host, []port.Peer{{ID: 1}, {ID: 2}})
+	run(w, 12*time.Second)
+	if again.turns == 0 {
+		t.Error("the turn of one life stays open in the next")
+	}
+}
+
 func TestHost_NothingOfALifeOutlastsIt(t *testing.T) {
 	w, ps := twoPingers(t, 4, nil, fair)
 	run(w, time.Second)

@@ -167,6 +167,7 @@ func (m *Member) apply(e *raftpb.Entry) {
 	m.unpublished = true
 	m.ports.Observer.Applied(index, m.machine.StateHash())
 	m.snapshots.entriesSince++
+	m.snapshots.bytesSince += entryBytes(e)
 }
 
 // applyBatch applies a batch of requests, and answers those of this member.

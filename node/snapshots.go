@@ -16,7 +16,8 @@ import (
 
 // snapshots are this member's own, on its disk: they let the log be shortened and a restart be quick.
 type snapshots struct {
-	// bytesSince and entriesSince are what the log has grown by since the last snapshot began.
+	// bytesSince and entriesSince are what was applied since the last snapshot began. What a start applies again is counted too: a member that
+	// ends before a snapshot is due, time and again, takes one all the same, and its log does not grow without end.
 	bytesSince   int64
 	entriesSince uint64
 	lastBytes    int64

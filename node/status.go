@@ -33,7 +33,7 @@ type Status struct {
 	LeasesHeld int
 	// SnapshotIndex is the log index of the newest snapshot on the disk.
 	SnapshotIndex uint64
-	// LogBytes is what the log has grown by since that snapshot.
+	// LogBytes is how many bytes of the log were applied since that snapshot.
 	LogBytes int64
 	// PinnedViews are the views in use besides the published one. Compaction takes nothing away from them, so one that is held for
 	// long keeps memory; OldestView is the log index of the oldest, the published one included.

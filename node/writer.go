@@ -127,12 +127,9 @@ func (w *writer) write(m *Member, settle bool) {
 	}
 	log, file, slot := w.log, m.reach.file, m.reach.slot
 	var err error
-	var written int64
 	var at wal.Reach
 	m.ports.WALLane.Run(func() {
-		before := log.BytesWritten()
 		err = log.Write(batches...)
-		written = log.BytesWritten() - before
 		if err == nil && settle {
 			err = log.Settle()
 		}
@@ -150,7 +147,6 @@ func (w *writer) write(m *Member, settle bool) {
 			return
 		}
 		w.wroteAt = m.now()
-		m.snapshots.bytesSince += written
 		m.noteReach(at, marked, settle)
 		m.written(requests)
 	})

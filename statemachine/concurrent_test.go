@@ -97,7 +97,7 @@ func consistent(v *statemachine.View, keys int64) error {
 	if _, err := r.WriteTo(&buf); err != nil {
 		return err
 	}
-	restored, err := statemachine.Restore(&buf)
+	restored, err := statemachine.RestoreBeside(&buf, v) // which looks at what the machine writes
 	if err != nil {
 		return fmt.Errorf("at %d: %w", v.Revision(), err)
 	}

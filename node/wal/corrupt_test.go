@@ -84,7 +84,7 @@ func unneeded(t testing.TB, d *crashdisk.Disk) (files []string) {
 	t.Helper()
 	segments, _, err := list(d)
 	must(t, err)
-	old, _ := history(d, segments)
+	old, _ := history(d, nil, segments)
 	for i := range old {
 		files = append(files, old[i].name())
 	}

@@ -56,7 +56,7 @@ func inspect(d port.Disk, visit func(Record) error) (*Summary, error) {
 	}
 	var old []segment
 	if visit == nil {
-		old, segments = history(d, segments)
+		old, segments = history(d, nil, segments)
 	}
 	p := &replay{disk: d, visit: visit, segments: segments}
 	if err := p.run(); err != nil {

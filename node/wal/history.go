@@ -36,13 +36,13 @@ func (l *Log) publishSpans() {
 
 // history tells the segments that a restart needs from those before. The newest header says which snapshot there is at least; the
 // newest segment that began at or before that snapshot's index is where reading has to start. Where a header can't be read, all
-// segments are needed: replay says what is wrong, if that matters.
-func history(d port.Disk, segments []segment) (old, needed []segment) {
+// segments are needed: replay says what is wrong, if that matters. id is whose log it is; nil: any.
+func history(d port.Disk, id *Identity, segments []segment) (old, needed []segment) {
 	n := len(segments)
 	if n < 2 {
 		return nil, segments
 	}
-	newest, _, ok := peek(d, segments[n-1].seq)
+	newest, _, ok := peek(d, id, segments[n-1].seq)
 	if !ok || !newest.state.hasMark {
 		return nil, segments
 	}
@@ -51,13 +51,13 @@ func history(d port.Disk, segments []segment) (old, needed []segment) {
 		if first--; first < 0 {
 			return nil, segments
 		}
-		if h, _, ok = peek(d, segments[first].seq); !ok {
+		if h, _, ok = peek(d, id, segments[first].seq); !ok {
 			return nil, segments
 		}
 	}
 	old = make([]segment, first)
 	for i := range old {
-		h, size, ok := peek(d, segments[i].seq)
+		h, size, ok := peek(d, id, segments[i].seq)
 		old[i] = segment{seq: segments[i].seq, size: size}
 		if ok {
 			old[i].before, old[i].beforeTerm = h.state.last, h.state.lastTerm
@@ -80,8 +80,8 @@ func reachesBack(segments []segment, mark *SnapshotMark) uint64 {
 	return index
 }
 
-// peek reads a segment's header. ok is false where there is none that is intact.
-func peek(d port.Disk, seq uint64) (h header, size int64, ok bool) {
+// peek reads a segment's header. ok is false where there is none that is intact, or another log's.
+func peek(d port.Disk, id *Identity, seq uint64) (h header, size int64, ok bool) {
 	r, err := openSegment(d, seq)
 	if err != nil {
 		return h, 0, false
@@ -92,7 +92,7 @@ func peek(d port.Disk, seq uint64) (h header, size int64, ok bool) {
 		return h, r.size, false
 	}
 	h, reason, err := parseHeader(rec.payload)
-	return h, r.size, err == nil && reason == "" && h.seq == seq
+	return h, r.size, err == nil && reason == "" && h.seq == seq && (id == nil || h.id == *id)
 }
 
 func openSegment(d port.Disk, seq uint64) (*reader, error) {
@@ -116,9 +116,10 @@ var ErrGone = errors.New("wal: the entries are no longer in the log's segments")
 // it is. One caller at a time may use it; that need not be the Log's.
 type EntryReader struct {
 	log *Log
-	// Where the record after the last entry read begins; seq 0: nowhere yet.
+	// Where the record after the last entry read begins, and the CRC of the record before it; seq 0: nowhere yet.
 	seq    uint64
 	offset int64
+	chain  uint32
 	next   uint64 // index of the entry after the last one read
 }
 
@@ -142,7 +143,10 @@ func (r *EntryReader) Read(lo, last uint64, limit int64, term func(index uint64)
 		}
 		if err := r.segment(&s); err != nil {
 			r.seq = 0
-			return nil, err
+			if len(s.entries) == 0 {
+				return nil, err
+			}
+			break // what was read before is good; the next Read meets it again
 		}
 	}
 	r.next = s.want
@@ -181,12 +185,27 @@ func (r *EntryReader) segment(s *scan) error {
 		if err != nil || !ok {
 			return err // the segment's end, or damage: then what comes next is missing there, and not found elsewhere
 		}
+		if !r.follows(&rec) {
+			return &CorruptError{File: in.name, Offset: r.offset, Reason: "an intact record that is not of this log, or out of its order"}
+		}
 		if !s.take(&rec) {
 			break
 		}
-		r.offset += recordBytes(len(rec.payload))
+		r.offset, r.chain = r.offset+recordBytes(len(rec.payload)), rec.crc
 	}
 	return nil
+}
+
+// follows says whether a record belongs where the reader is: a start has not looked at history, which may be another log's.
+func (r *EntryReader) follows(rec *record) bool {
+	if r.offset > 0 {
+		return rec.kind != kindHeader && rec.chain == r.chain
+	}
+	if rec.kind != kindHeader {
+		return false
+	}
+	h, reason, err := parseHeader(rec.payload)
+	return err == nil && reason == "" && h.seq == r.seq && h.id == r.log.id
 }
 
 // scan is what one Read looks for.

@@ -72,6 +72,38 @@ func TestEntryReader_FollowsTheWriter(t *testing.T) {
 	}
 }
 
+// A start does not look at history, so a segment there may be another log's, with entries of the same indexes and terms. It is not believed.
+func TestEntryReader_RefusesAnotherLogsSegment(t *testing.T) {
+	write := func(id Identity, text string) *crashdisk.Disk {
+		d := crashdisk.New()
+		l, _, err := Open(d, id, Options{SegmentBytes: 4096})
+		must(t, err)
+		for i := range uint64(40) {
+			must(t, l.Write(Batch{Entries: entries(i+1, 1, 1, text+strings.Repeat("x", 900))}))
+		}
+		must(t, l.Write(Batch{HardState: hard(1, 1, 40), Snapshot: &SnapshotMark{Index: 40, Term: 1}}))
+		must(t, l.Write(Batch{Entries: entries(41, 1, 1, strings.Repeat("x", 4000))})) // a segment that knows of the snapshot
+		must(t, l.Close())
+		return d
+	}
+	d := write(testID, "ours")
+	foreign := write(Identity{Cluster: testID.Cluster + 1, Member: testID.Member}, "not ours")
+	for _, name := range []string{segmentName(1), segmentName(2)} {
+		d.Put(name, foreign.Content(name))
+	}
+	l, r := mustOpen(t, d, Options{SegmentBytes: 4096})
+	if first := l.Spans()[2].Before; r.History < first {
+		t.Errorf("history begins after entry %d, with segments of another log, which end with entry %d", r.History, first)
+	}
+	reader := NewEntryReader(l)
+	if es, err := reader.Read(2, 10, 1<<20, func(uint64) uint64 { return 1 }); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("%d entries of another log, error %v", len(es), err)
+	}
+	if es, err := reader.Read(20, 20, 1<<20, func(uint64) uint64 { return 1 }); err != nil || !strings.HasPrefix(string(es[0].GetData()), "ours") {
+		t.Errorf("an entry behind it: %v, error %v", es, err)
+	}
+}
+
 func TestEntryReader_SaysWhatIsGone(t *testing.T) {
 	d := crashdisk.New()
 	l, _ := mustOpen(t, d, Options{SegmentBytes: 4096})

@@ -32,7 +32,7 @@ func Read(d port.Disk, id Identity, o Options) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, needed := history(d, segments)
+	old, needed := history(d, &id, segments)
 	p := &replay{disk: d, id: &id, segments: needed, reach: o.Reach, early: min(o.SegmentBytes, earlySegmentBytes)}
 	if err := p.run(); err != nil {
 		return nil, err

@@ -299,6 +299,9 @@ func (m *Member) EndTurn() {
 		m.proveLeases()
 		m.askReads()
 		m.handleReady()
+		if m.failed != nil {
+			break
+		}
 		m.decideVersion()
 		if m.peersChanged {
 			m.setPeers()

@@ -46,7 +46,9 @@ func (m *Member) handleReady() {
 			m.confirmReads(rd.ReadStates)
 		}
 		for _, msg := range holdVoteRequests(rd.Messages) {
-			m.dispatch(msg)
+			if m.dispatch(msg); m.failed != nil {
+				return
+			}
 		}
 		m.askPostponed()
 	}
@@ -87,7 +89,9 @@ func (m *Member) dispatch(msg *raftpb.Message) {
 		m.writer.add(m, msg)
 	case raft.LocalApplyThread:
 		for _, e := range msg.GetEntries() {
-			m.apply(e)
+			if m.apply(e); m.failed != nil {
+				return
+			}
 		}
 		m.trimEntries()
 		m.deliver(msg.GetResponses())
@@ -164,6 +168,9 @@ func (m *Member) apply(e *raftpb.Entry) {
 	default:
 		m.applyBatch(index, term, data)
 	}
+	if m.failed != nil {
+		return
+	}
 	m.unpublished = true
 	m.ports.Observer.Applied(index, m.machine.StateHash())
 	m.snapshots.entriesSince++
@@ -175,6 +182,10 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	b, err := statemachine.DecodeBatch(data)
 	if err != nil {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
+	}
+	if m.foreign(b, data) {
+		m.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
+		return
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
 	leases := concernsLeases(b.Requests)

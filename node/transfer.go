@@ -414,6 +414,10 @@ func (m *Member) install(a *arrived) {
 	m.releaseLog()
 	m.removeOlder(a.mark)
 	m.peersChanged = true
+	if m.proposals.seenBeyond(m) {
+		m.endAsOldCopy(fmt.Sprintf("the snapshot of entry %d has requests of this member", a.mark.Index))
+		return
+	}
 	m.reconcileProposals()
 	m.ports.Observer.Installed(a.mark.Index, m.machine.StateHash())
 	m.log(port.Info, "installed snapshot", "snapshot-index", a.mark.Index, "bytes", a.size)

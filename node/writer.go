@@ -157,7 +157,9 @@ func (m *Member) written(requests []appendRequest) {
 	for i := range requests {
 		r := &requests[i]
 		if r.install != nil {
-			m.install(r.install)
+			if m.install(r.install); m.failed != nil {
+				return
+			}
 		}
 		m.entries.append(r.batch.Entries)
 		if r.batch.HardState != nil {

@@ -1,0 +1,36 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/detcd/detcd/statemachine"
+)
+
+// A member whose data was put back from an old copy lives a part of its life twice: its incarnation, and the numbers of its requests, are those of
+// the run that came after the copy. What that run has proposed may be in the log of the others still. It must not be taken for what this run has
+// proposed: a client would be told that its request was applied, where it was another one. A leader that was there all the time finds such a
+// member out (see contradicts). Where all have started again, the member itself does.
+
+// foreign says of a batch in the log that it names this run of this member, or a later one, but is not what this run has proposed.
+func (m *Member) foreign(b *statemachine.Batch, encoded []byte) bool {
+	if b.Proposer != uint64(m.config.ID) || b.Incarnation < m.incarnation {
+		return false
+	}
+	if b.Incarnation > m.incarnation || b.Sequence > m.proposals.sequence {
+		return true
+	}
+	f := m.proposals.find(b.Sequence)
+	return f != nil && !f.resolved && !bytes.Equal(f.encoded, encoded)
+}
+
+// seenBeyond says whether the state has batches of this run, or of a later one, that this run has not proposed.
+func (p *proposals) seenBeyond(m *Member) bool {
+	return m.machine.Seen(uint64(m.config.ID), m.incarnation, p.sequence+1)
+}
+
+// endAsOldCopy ends the member, whose data is not its newest.
+func (m *Member) endAsOldCopy(seen string) {
+	m.end(fmt.Errorf("%w: %s that it has not made in this run (incarnation %d, up to number %d): its data directory is an old copy. %s", ErrDataLost, seen,
+		m.incarnation, m.proposals.sequence, dataLostAdvice))
+}

@@ -239,12 +239,15 @@ func (r *resident) Failed(err error) {
 	s := r.seat
 	s.run.story.say("%s fails: %v", s.name, err)
 	r.failed = true
-	refused := s.forgetful(err)
-	if !refused && !s.excused(err) {
+	refused, outdated := s.forgetful(err), s.outdated(err)
+	if !refused && !outdated && !s.excused(err) {
 		s.run.fail(&Failure{Promise: "availability", Story: fmt.Sprintf("%s failed without a fault of its disk: %v", s.name, err)})
 		return
 	}
-	if !refused {
+	switch {
+	case outdated:
+		s.run.counts.FoundOut++
+	case !refused:
 		s.run.counts.Failed++
 	}
 	s.run.world.After(0, world.Fault, func() {

@@ -18,10 +18,13 @@ type estate struct {
 	took bool
 	// late: its first start comes later than the others'.
 	late time.Duration
+	// wiped is how often its disks were lost.
+	wiped uint64
+	aged  aged
 }
 
 // unready says that a seat's disks may hold less than its members have promised, or hold nothing yet.
-func (e *estate) unready() bool { return e.restore != nil || !e.took }
+func (e *estate) unready() bool { return e.restore != nil || !e.took || e.aged.behind > 0 }
 
 // pickLate has a minority of the members start for the first time when the others have begun, in some runs: soon after, or much later.
 func (r *Run) pickLate() {
@@ -131,6 +134,7 @@ func (r *Run) wipe(s *seat, power bool) bool {
 	r.counts.Wiped++
 	s.crash(power)
 	s.harm, s.older = nil, nil
+	s.wiped++
 	s.restore, s.took, s.known = s.host.Wipe(), false, r.checks.newest[uint64(s.peer.ID)] != 0
 	s.bootSoon()
 	return true
@@ -165,6 +169,9 @@ func (s *seat) applies(index uint64) {
 		s.restore = nil
 	}
 	s.took = s.took || index > uint64(len(s.run.seats))
+	if index >= s.aged.behind {
+		s.aged.behind = 0
+	}
 }
 
 // forgetful says whether a member may end like this because its disks were emptied.

@@ -151,6 +151,8 @@ func (c *Counts) add(o Counts) {
 	c.Wiped += o.Wiped
 	c.Barred += o.Barred
 	c.LetIn += o.LetIn
+	c.Aged += o.Aged
+	c.FoundOut += o.FoundOut
 	c.Judged += o.Judged
 	c.Undecided += o.Undecided
 }

@@ -90,6 +90,7 @@ type Counts struct {
 	Renewed, Locked, Elected              uint64 // acknowledged renewals of leases, locks and elections
 	Late, Wiped                           uint64 // members that started late; disks that were lost
 	Barred, LetIn                         uint64 // members that did not start after that; members that began anew, as nobody knew them
+	Aged, FoundOut                        uint64 // old copies put in the place of a member's disks; runs that ended as they found that out
 	Judged, Undecided                     uint64 // requests that porcupine judged, or could not in time
 }
 
@@ -207,6 +208,7 @@ func (r *Run) live() {
 	r.damages()
 	r.deposals()
 	r.wipes()
+	r.oldCopies()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
 	if len(r.present()) < len(r.seats) {

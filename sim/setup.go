@@ -41,6 +41,8 @@ type Setup struct {
 	// Asked is how many members clients go to; the others make no requests of their own until they lead, so that nobody remembers them
 	// by those. Zero: all.
 	Asked int
+	// OldCopy is the mean time between copies of a member's disks that are put back later; zero: never in this run.
+	OldCopy time.Duration
 	// DiskLeast and DiskMost bound the time that a write of the log waits for the disk.
 	DiskLeast, DiskMost time.Duration
 	// TightDisks have no room for more of the log than a member needs itself.
@@ -131,6 +133,9 @@ func pickSetup(seed uint64) Setup {
 		c.Wipe, c.Asked = 0, 0
 		c.Faults = FaultRates{Depose: succession}
 		return c
+	}
+	if d := prng.New(seed, "old copies"); d.Permille(250) {
+		c.OldCopy = d.Duration(5*time.Second, 25*time.Second)
 	}
 	if d := prng.New(seed, "damage"); d.Permille(400) {
 		c.Faults.Damage = d.Duration(5*time.Second, 30*time.Second)

@@ -121,6 +121,7 @@ func TestSimulate_SeedsKeepAllPromisesAndReachEverything(t *testing.T) {
 		{"watches that a compaction overtook", sum.Counts.Overtaken}, {"renewals of leases", sum.Counts.Renewed},
 		{"late first starts", sum.Counts.Late}, {"lost disks", sum.Counts.Wiped}, {"members refused for an empty disk", sum.Counts.Barred},
 		{"members that began anew", sum.Counts.LetIn},
+		{"old copies put back", sum.Counts.Aged}, {"members that found out that their data was an old copy", sum.Counts.FoundOut},
 		{"responses with several revisions", sum.Counts.Packs}, {"fragments with several revisions", sum.Counts.PackFragments},
 		{"watches that a compaction overtook in the midst", sum.Counts.OvertakenWithin},
 		{"locks", sum.Counts.Locked}, {"elections won", sum.Counts.Elected},

@@ -44,7 +44,7 @@ func (m *Member) sendBound(f *flight) {
 		return
 	}
 	if m.leadsFor(f.term) && m.relay(f.batch, f.encoded) {
-		f.sent, f.left, f.sentAt = true, true, m.now()
+		f.sent, f.left, f.since, f.sentAt = true, true, f.term, m.now()
 		return
 	}
 	m.giveUp(f, errTermOver)

@@ -115,6 +115,9 @@ func Open(config Config, ports Ports) (*Member, error) {
 	}
 	m.publish()
 	m.setPeers()
+	if m.proposals.seenBeyond(m) {
+		m.later(func() { m.endAsOldCopy("its snapshot has requests of this member") })
+	}
 	m.ports.Clock.After(config.TickInterval, m.tick)
 	return m, nil
 }

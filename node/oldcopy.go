@@ -12,8 +12,9 @@ import (
 // proposed: a client would be told that its request was applied, where it was another one. A leader that was there all the time finds such a
 // member out (see contradicts). Where all have started again, the member itself does.
 
-// foreign says of a batch in the log that it names this run of this member, or a later one, but is not what this run has proposed.
-func (m *Member) foreign(b *statemachine.Batch, encoded []byte) bool {
+// foreign says of a batch in an entry of that term that it names this run of this member, or a later one, but is not what this run has proposed. Two
+// runs may ask for the same with the same number: then the term tells them apart, as all have started again since the former.
+func (m *Member) foreign(b *statemachine.Batch, term uint64, encoded []byte) bool {
 	if b.Proposer != uint64(m.config.ID) || b.Incarnation < m.incarnation {
 		return false
 	}
@@ -21,7 +22,7 @@ func (m *Member) foreign(b *statemachine.Batch, encoded []byte) bool {
 		return true
 	}
 	f := m.proposals.find(b.Sequence)
-	return f != nil && !f.resolved && !bytes.Equal(f.encoded, encoded)
+	return f != nil && !f.resolved && (!f.left || term < f.since || !bytes.Equal(f.encoded, encoded))
 }
 
 // seenBeyond says whether the state has batches of this run, or of a later one, that this run has not proposed.

@@ -13,11 +13,13 @@ import (
 func TestMember_EndsWhereItsDataIsAnOldCopy(t *testing.T) {
 	for name, x := range map[string]struct {
 		change func(*Config)
-		former int // requests of the run that the copy lacks
+		former int    // requests of the run that the copy lacks
+		ask    string // the key that is asked for after, with a number at its end
 	}{
-		"the others send the log":    {nil, 10},
-		"the others send a snapshot": {keepLittle, 60},
-		"it has proposed more":       {nil, 1},
+		"the others send the log":    {nil, 10, "after"},
+		"the others send a snapshot": {keepLittle, 60, "after"},
+		"it has proposed more":       {nil, 1, "after"},
+		"it asks for the same again": {nil, 10, "former"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 3, x.change)
@@ -37,7 +39,7 @@ func TestMember_EndsWhereItsDataIsAnOldCopy(t *testing.T) {
 			s.disk = old
 			s.open()
 			// Asked before it hears of any leader, so that what was in the log before can be taken for the answer.
-			asked := []*outcome[Applied]{s.propose(put("after0", 0)), s.propose(put("after1", 0))}
+			asked := []*outcome[Applied]{s.propose(put(x.ask+"0", 0)), s.propose(put(x.ask+"1", 0))}
 			for _, seat := range c.seats {
 				if seat != s {
 					seat.open()

@@ -77,8 +77,9 @@ type flight struct {
 	batch    *statemachine.Batch
 	members  []proposal // nil once answered
 	bytes    int
-	sent     bool // to the present leader
-	left     bool // sent to any leader: it may be in the log one day
+	sent     bool   // to the present leader
+	left     bool   // sent to any leader: it may be in the log one day
+	since    uint64 // the term in which it was first sent to one; no entry of an earlier term has it
 	sentAt   port.Instant
 	backoff  time.Duration
 	resolved bool
@@ -167,7 +168,9 @@ func (m *Member) send(f *flight) {
 		m.ports.Network.Send(leader, port.Normal, append([]byte{kindForward}, f.encoded...))
 		f.sent = true
 	}
-	f.left = true
+	if !f.left {
+		f.left, f.since = true, m.term
+	}
 	f.sentAt = m.now()
 	if f.backoff == 0 {
 		f.backoff = m.electionTimeout()

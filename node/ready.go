@@ -183,7 +183,7 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	if err != nil {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
 	}
-	if m.foreign(b, data) {
+	if m.foreign(b, term, data) {
 		m.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
 		return
 	}

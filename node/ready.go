@@ -32,6 +32,9 @@ func (m *Member) handleRaft(from port.MemberID, encoded []byte) error {
 			return fmt.Errorf("%v with a context of %d bytes", msg.GetType(), n)
 		}
 	}
+	if m.outdated(from, msg) {
+		return nil
+	}
 	return m.stepPeer(from, msg)
 }
 

@@ -201,6 +201,14 @@ func (m *Member) awaitedSnapshots() (indexes []uint64) {
 	return indexes
 }
 
+// outdated says whether a follower refused entries before it had the snapshot that it has confirmed since. Raft can't tell: to it the follower would
+// lack what the snapshot holds, and would be sent another one. (Raft takes any message for lost that it is not told of.)
+func (m *Member) outdated(from port.MemberID, msg *raftpb.Message) bool {
+	return msg.GetType() == raftpb.MsgAppResp && msg.GetReject() && slices.ContainsFunc(m.transfers.awaited, func(a awaited) bool {
+		return a.to == from && a.complete && msg.GetRejectHint() < a.index
+	})
+}
+
 // handleChunkAck moves a stream on.
 func (m *Member) handleChunkAck(from port.MemberID, payload []byte) error {
 	a, err := decodeChunkAck(payload)

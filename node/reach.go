@@ -18,10 +18,10 @@ var ErrLogMissing = errors.New("the log of this member is missing")
 // the log, without a sync; a lane of its own syncs it now and then, so that no answer waits for that.
 type reach struct {
 	file *wal.ReachFile
-	// slot is where the log's lane writes, durable the one that was synced last. While a sync is under way, its slot is the third one: each of
-	// them can be read whatever becomes of the others.
-	slot, durable int
-	syncing       bool
+	// slot is where the log's lane wrote last, durable the one that was synced last, synced the one that is being synced, while syncing. None of
+	// them is written to next: each can be read whatever becomes of that write.
+	slot, durable, synced int
+	syncing               bool
 	// wanted: a sync is to begin as soon as none is under way, and no write.
 	wanted bool
 	// unsynced: something was written since the last sync began.
@@ -80,8 +80,19 @@ func (m *Member) openReach(log *wal.Log) error {
 	if err != nil {
 		return fmt.Errorf("note how far the log reaches: %w", err)
 	}
-	m.reach = reach{file: f, durable: durable, slot: (durable + 1) % wal.ReachSlots, segment: at.Seq}
+	m.reach = reach{file: f, durable: durable, slot: durable, segment: at.Seq}
 	return nil
+}
+
+// next returns the slot for the next write of the log's lane, and takes it for written.
+func (k *reach) next() int {
+	for slot := range wal.ReachSlots {
+		if slot != k.slot && slot != k.durable && !(k.syncing && slot == k.synced) {
+			k.slot = slot
+			break
+		}
+	}
+	return k.slot
 }
 
 // noteReach takes notice of a write of the log that is done: at is how far it reaches now.
@@ -106,8 +117,8 @@ func (m *Member) syncReach() {
 		return
 	}
 	k.unsynced, k.syncing, k.last = false, true, m.now()
-	file, synced := k.file, k.slot
-	k.slot = wal.ReachSlots - synced - k.durable // the third of 0, 1, 2
+	k.synced = k.slot
+	file := k.file
 	var err error
 	m.ports.ReachLane.Run(func() { err = file.Sync() }, func() {
 		k.syncing = false
@@ -115,7 +126,7 @@ func (m *Member) syncReach() {
 			m.fail(err)
 			return
 		}
-		k.durable = synced
+		k.durable = k.synced
 		m.syncReach()
 	})
 }

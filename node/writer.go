@@ -125,7 +125,7 @@ func (w *writer) write(m *Member, settle bool) {
 		batches[i] = requests[i].batch
 		marked = marked || batches[i].Snapshot != nil
 	}
-	log, file, slot := w.log, m.reach.file, m.reach.slot
+	log, file, slot := w.log, m.reach.file, m.reach.next()
 	var err error
 	var at wal.Reach
 	m.ports.WALLane.Run(func() {

@@ -22,7 +22,7 @@ type Reach struct {
 	Last, Commit, Snapshot uint64
 }
 
-// A reach file is three slots, each at the beginning of a page of its own, so that no write touches two of them:
+// A reach file is four slots, each at the beginning of a page of its own, so that no write touches two of them:
 //
 //	 0     4         8       16        24       32            40    48       56      64    72     80       88
 //	+-----+---------+-------+---------+--------+-------------+-----+--------+-------+-----+------+--------+----------+
@@ -34,7 +34,7 @@ type Reach struct {
 // be read.
 const (
 	ReachName    = "reach"
-	ReachSlots   = 3
+	ReachSlots   = 4
 	reachTemp    = "reach.tmp"
 	reachPage    = 4096
 	reachVersion = 1

@@ -32,7 +32,7 @@ func (k *keeper) note(l *Log, sync bool) error {
 	if err := k.file.Sync(); err != nil {
 		return err
 	}
-	k.durable, k.slot = k.slot, 3-k.slot-k.durable
+	k.durable, k.slot = k.slot, (k.slot+1)%ReachSlots
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/raft/v3"
 
 	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
@@ -92,12 +91,6 @@ func (m *Member) maybeLoadLeases() {
 	view := m.machine.Published()
 	m.leases.lessor.Load(m.now(), m.electionTimeout(), view.LeaseCount(), view.Leases)
 	m.wanted = m.wanted || len(m.leases.queue) > 0
-}
-
-// leadsFor says whether this member leads in that term as far as raft, which may have heard of another leader in this very turn, knows.
-func (m *Member) leadsFor(term uint64) bool {
-	s := m.raft.BasicStatus()
-	return s.RaftState == raft.StateLeader && s.GetTerm() == term
 }
 
 // noteLeases follows what the requests of an applied batch did to leases.

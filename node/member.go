@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -17,22 +16,10 @@ import (
 
 // Member is one member of the cluster. See the package comment for who may call it and when.
 type Member struct {
-	config Config
-	ports  Ports
+	core
 
-	raft    *raft.RawNode
-	entries *entries
-	machine *statemachine.Machine
-	// incarnation tells this run of the member from its earlier ones; it is durable in the log.
-	incarnation uint64
-
-	term       uint64
-	leader     port.MemberID // 0: none known
-	role       Role
+	entries    *entries
 	heartbeats heartbeats
-	// leaderLostAt is when the last known leader was lost.
-	leaderLostAt port.Instant
-	confState    *raftpb.ConfState
 
 	// served is what any goroutine may read: the newest view, and whether it may be served as linearizable at once.
 	served atomic.Pointer[served]
@@ -53,14 +40,6 @@ type Member struct {
 	catchUps  catchUps
 	followers []follower // as of the last look at the log; none unless this member leads
 
-	// turnNow is the time of this turn, once it was asked for.
-	turnNow   port.Instant
-	turnBegun bool
-	// outcomes are called when the turn's state is published.
-	outcomes []func()
-	// wanted: something was asked for since the turn's end began, which takes another turn.
-	wanted bool
-
 	leaseIDs    uint64 // chosen by newLeaseID
 	leaseCounts LeaseCounts
 
@@ -73,10 +52,8 @@ type Member struct {
 
 	removedTicks int // until this member ends, which was removed from the cluster; 0: it was not
 
-	stopping     bool
 	stopped      func() // called once when a graceful stop is done
 	stopDeadline port.Instant
-	failed       error
 }
 
 type served struct {
@@ -98,7 +75,7 @@ func Open(config Config, ports Ports) (*Member, error) {
 	if ports.HistoryLane == nil {
 		ports.HistoryLane = ports.SnapshotLane
 	}
-	m := &Member{config: config, ports: ports}
+	m := &Member{core: core{config: config, ports: ports}}
 	m.proposals.relayed = make(map[batchKey][]int64)
 	m.resetLeases()
 	found, err := m.readLog()
@@ -326,7 +303,7 @@ func (m *Member) EndTurn() {
 	if m.wanted && m.failed == nil {
 		m.ports.Clock.After(0, func() {}) // a turn at once
 	}
-	m.turnBegun = false
+	m.turn.begun = false
 }
 
 // tick is raft's unit of time passing.
@@ -382,28 +359,6 @@ func (m *Member) campaignAlone() {
 		m.log(port.Warn, "raft refused to campaign", "error", err)
 	}
 }
-
-func (m *Member) soleVoter() bool {
-	cs := m.confState
-	return len(cs.GetVoters()) == 1 && cs.GetVoters()[0] == uint64(m.config.ID) && len(cs.GetVotersOutgoing()) == 0
-}
-
-// now is the time of this turn.
-func (m *Member) now() port.Instant {
-	if !m.turnBegun {
-		m.turnNow, m.turnBegun = m.ports.Clock.Now(), true
-	}
-	return m.turnNow
-}
-
-// later has f called at the end of the turn, when its state is published.
-func (m *Member) later(f func()) { m.outcomes = append(m.outcomes, f) }
-
-func (m *Member) electionTimeout() time.Duration {
-	return time.Duration(m.config.ElectionTicks) * m.config.TickInterval
-}
-
-func (m *Member) log(level port.Level, msg string, kv ...any) { m.ports.Logger.Log(level, msg, kv...) }
 
 // publish makes a view of all that was applied what readers get from now on.
 func (m *Member) publish() {

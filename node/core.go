@@ -1,0 +1,88 @@
+package node
+
+import (
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine"
+)
+
+// core is what all parts of a member share: who it is, its ports, raft and the state machine, what it knows of its term, and the turn that
+// runs. A part keeps a pointer to it. It does not know the other parts; the member, which does, sequences them.
+type core struct {
+	config Config
+	ports  Ports
+	// incarnation tells this run of the member from its earlier ones; it is durable in the log.
+	incarnation uint64
+
+	raft      *raft.RawNode
+	machine   *statemachine.Machine
+	confState *raftpb.ConfState
+
+	standing
+	turn
+
+	stopping bool
+	failed   error // why the member can't go on; nil while it can
+}
+
+// standing is where a member stands in its cluster, as raft said last.
+type standing struct {
+	term   uint64
+	leader port.MemberID // 0: none known
+	role   Role
+	// leaderLostAt is when the last known leader was lost.
+	leaderLostAt port.Instant
+}
+
+// turn is what belongs to the turn that runs.
+type turn struct {
+	now   port.Instant // the time of this turn, once it was asked for
+	begun bool         // now is set
+	// outcomes are called when the turn's state is published.
+	outcomes []func()
+	// wanted: something was asked for since the turn's end began, which takes another turn.
+	wanted bool
+}
+
+// now is the time of this turn.
+func (c *core) now() port.Instant {
+	if !c.turn.begun {
+		c.turn.now, c.turn.begun = c.ports.Clock.Now(), true
+	}
+	return c.turn.now
+}
+
+// later has f called at the end of the turn, when its state is published.
+func (c *core) later(f func()) { c.outcomes = append(c.outcomes, f) }
+
+func (c *core) log(level port.Level, msg string, kv ...any) { c.ports.Logger.Log(level, msg, kv...) }
+
+func (c *core) electionTimeout() time.Duration {
+	return time.Duration(c.config.ElectionTicks) * c.config.TickInterval
+}
+
+// leads says whether this member leads, as raft said last.
+func (c *core) leads() bool { return c.leader == c.config.ID }
+
+// leadsFor says whether this member leads in that term as far as raft, which may have heard of another leader in this very turn, knows.
+func (c *core) leadsFor(term uint64) bool {
+	s := c.raft.BasicStatus()
+	return s.RaftState == raft.StateLeader && s.GetTerm() == term
+}
+
+// appliedOwnTerm says whether an entry of the present term is applied. A leader of which that is true has applied all that former leaders had
+// committed.
+func (c *core) appliedOwnTerm() bool {
+	_, term := c.machine.Applied()
+	return term == c.term
+}
+
+// soleVoter says whether nobody but this member votes.
+func (c *core) soleVoter() bool {
+	cs := c.confState
+	return len(cs.GetVoters()) == 1 && cs.GetVoters()[0] == uint64(c.config.ID) && len(cs.GetVotersOutgoing()) == 0
+}

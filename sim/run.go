@@ -59,6 +59,7 @@ type Run struct {
 
 	// onLeader, if not nil, is told of each member that comes to lead.
 	onLeader func(*resident)
+	lostVote *lostVote // a member that is to crash as it asks for votes; nil: none
 
 	lull    int64 // until then clients ask for nothing
 	healed  bool  // trouble is over
@@ -91,6 +92,7 @@ type Counts struct {
 	Late, Wiped                           uint64 // members that started late; disks that were lost
 	Barred, LetIn                         uint64 // members that did not start after that; members that began anew, as nobody knew them
 	Aged, FoundOut                        uint64 // old copies put in the place of a member's disks; runs that ended as they found that out
+	VotesLost                             uint64 // members that were crashed as they asked for votes, or had just got them
 	Judged, Undecided                     uint64 // requests that porcupine judged, or could not in time
 }
 
@@ -209,6 +211,7 @@ func (r *Run) live() {
 	r.deposals()
 	r.wipes()
 	r.oldCopies()
+	r.lostVotes()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
 	if len(r.present()) < len(r.seats) {

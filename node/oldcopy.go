@@ -32,6 +32,6 @@ func (p *proposals) seenBeyond(m *Member) bool {
 
 // endAsOldCopy ends the member, whose data is not its newest.
 func (m *Member) endAsOldCopy(seen string) {
-	m.end(fmt.Errorf("%w: %s that it has not made in this run (incarnation %d, up to number %d): its data directory is an old copy. %s", ErrDataLost, seen,
+	m.halt(fmt.Errorf("%w: %s that it has not made in this run (incarnation %d, up to number %d): its data directory is an old copy. %s", ErrDataLost, seen,
 		m.incarnation, m.proposals.sequence, dataLostAdvice))
 }

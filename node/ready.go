@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -116,13 +115,6 @@ func (m *Member) deliver(responses []*raftpb.Message) {
 	}
 }
 
-// step steps raft with a message of its own. Raft refuses those of a member that was removed meanwhile.
-func (m *Member) step(msg *raftpb.Message) {
-	if err := m.raft.Step(msg); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
-		panic(fmt.Sprintf("node: raft refuses its own %v: %v", msg.GetType(), err))
-	}
-}
-
 // noteRole learns term, leader and role from raft, and lets what waits for a leader go on.
 func (m *Member) noteRole() {
 	s := m.raft.BasicStatus()
@@ -151,6 +143,7 @@ func (m *Member) noteRole() {
 		clear(m.proposals.relayed)
 		m.resetLeases()
 		m.dropBound()
+		m.duties.begin(term)
 	}
 	if changed && leader != 0 {
 		m.resend()

@@ -130,6 +130,7 @@ func (m *Member) shutDown() {
 	m.stopAsks()
 	m.stopCompactions()
 	m.resetLeases()
+	m.duties.end()
 	m.stopTransfers()
 	m.writer.closing = true
 }

@@ -12,7 +12,7 @@ import (
 
 // window is a part of a group's history that can be judged by itself.
 type window struct {
-	from   string // the state in which it begins, encoded
+	from   keys // the state in which it begins
 	ops    []porcupine.Operation
 	origin []int // of ops, in the history
 	own    int   // how many of the operations are in no earlier window
@@ -28,7 +28,7 @@ func windows(h History, group []int) []window {
 	least, most := writtenKeys(h, group)
 	var ws []window
 	var pending, part []int
-	from, carried := keys(nil).encode(), 0
+	from, carried := keys(nil), 0
 	end := func(cut uint64) {
 		w := window{from: from, own: len(part) - carried}
 		w.fill(h, part, cut)
@@ -47,7 +47,7 @@ func windows(h History, group []int) []window {
 		}
 		if alone && showsAll(o, least, most) {
 			end(Never)
-			from = stateIn(o.Response.(*pb.RangeResponse)).encode()
+			from = stateIn(o.Response.(*pb.RangeResponse))
 			part, carried = slices.Clone(pending), len(pending)
 		}
 	}

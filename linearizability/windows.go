@@ -38,7 +38,7 @@ func windows(h History, group []int) []window {
 	for n, i := range group {
 		o := &h[i]
 		part = append(part, i)
-		if o.Return == Never && wrapped(o.Request) != nil {
+		if o.Return == Never && writes(o.Request) {
 			pending = append(pending, i)
 		}
 		alone := o.Call > last && (n+1 == len(group) || h[group[n+1]].Call > o.Return)
@@ -71,7 +71,7 @@ func (w *window) fill(h History, part []int, cut uint64) {
 		p := porcupine.Operation{ClientId: o.Client, Input: o, Call: int64(o.Call), Return: math.MaxInt64}
 		switch {
 		case o.Return >= cut || o.Return == Never:
-			if wrapped(o.Request) == nil {
+			if !writes(o.Request) {
 				w.own--
 				continue
 			}

@@ -58,10 +58,21 @@ func (l duties) end() {
 
 // assign gives the member its duties. A new duty is a file of its own and a line here. The order matters where a line says so.
 func (m *Member) assign() {
-	m.heartbeats = heartbeats{core: &m.core}
-	m.removed = removed{core: &m.core, views: &m.views, writer: &m.writer}
+	c := &m.core
+	m.heartbeats = heartbeats{core: c}
+	m.catchUps = catchUps{core: c, entries: m.entries, writer: &m.writer}
+	m.offers = offers{core: c, views: &m.views}
+	m.compactions = compactions{core: c, views: &m.views}
+	m.retention = retention{core: c, entries: m.entries, writer: &m.writer, awaited: m.awaitedSnapshots}
+	m.snapshots = snapshots{core: c, views: &m.views, writer: &m.writer, retention: &m.retention, receiving: m.receiving}
+	m.removed = removed{core: c, views: &m.views, writer: &m.writer}
 	m.duties = duties{
 		&m.heartbeats,
+		&m.catchUps,
+		&m.offers,
+		&m.compactions, // after offers: a view that is in use holds on to what is to be removed
+		&m.retention,
+		&m.snapshots,
 		&m.removed,
 	}
 }

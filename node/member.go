@@ -19,6 +19,8 @@ type Member struct {
 
 	duties     duties
 	heartbeats heartbeats
+	offers     offers
+	retention  retention
 	removed    removed
 
 	entries   *entries
@@ -27,11 +29,9 @@ type Member struct {
 	asks      leaseAsks
 	leases    leaseLeader
 	writer    writer
-	reach     reach
 	snapshots snapshots
 	transfers transfers
 	catchUps  catchUps
-	followers []follower // as of the last look at the log; none unless this member leads
 
 	leaseIDs    uint64 // chosen by newLeaseID
 	leaseCounts LeaseCounts
@@ -61,12 +61,13 @@ func Open(config Config, ports Ports) (*Member, error) {
 	if ports.HistoryLane == nil {
 		ports.HistoryLane = ports.SnapshotLane
 	}
-	m := &Member{core: core{config: config, ports: ports}}
+	m := &Member{core: core{config: config, ports: ports}, entries: &entries{}}
 	m.halted, m.views.core = m.stopServing, &m.core
+	m.writer = writer{core: &m.core, entries: m.entries, deliver: m.deliver, whenClosed: m.stopDone}
 	m.assign()
 	m.proposals.relayed = make(map[batchKey][]int64)
 	m.resetLeases()
-	found, err := m.readLog()
+	found, err := readLog(config, ports)
 	if err != nil {
 		return nil, err
 	}
@@ -94,17 +95,13 @@ func (m *Member) beginLog(found *wal.Found, r *wal.Recovered) error {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	m.writer.log, m.writer.hardState, m.writer.durable, m.writer.unsettled = log, r.HardState, r.HardState, true
-	if err := m.openReach(log); err != nil {
+	if err := m.writer.openReach(log); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	if err := m.sweepSnapshots(r.Snapshot); err != nil {
-		return errors.Join(fmt.Errorf("remove old snapshots: %w", err), m.reach.file.Close(), log.Close())
+	if err := m.snapshots.sweep(r.Snapshot); err != nil {
+		return errors.Join(fmt.Errorf("remove old snapshots: %w", err), m.writer.reach.file.Close(), log.Close())
 	}
 	return nil
-}
-
-func (m *Member) identity() wal.Identity {
-	return wal.Identity{Cluster: m.config.ClusterID, Member: uint64(m.config.ID)}
 }
 
 // recover rebuilds the state from a snapshot and hands the log after it to raft.
@@ -112,9 +109,9 @@ func (m *Member) recover(r *wal.Recovered) error {
 	m.incarnation = r.Incarnation
 	m.setMachine(statemachine.New())
 	m.confState = &raftpb.ConfState{}
-	m.entries = &entries{hardState: r.HardState, past: m.catchUps.past, snapshot: m.offerSnapshot}
+	m.entries.hardState, m.entries.past, m.entries.snapshot = r.HardState, m.catchUps.past, m.offers.offer
 	if r.Snapshot != nil {
-		if err := m.loadSnapshot(*r.Snapshot); err != nil {
+		if err := m.snapshots.load(*r.Snapshot); err != nil {
 			return fmt.Errorf("load the snapshot: %w", err)
 		}
 		m.entries.reset(r.Snapshot.Index, r.Snapshot.Term)
@@ -256,7 +253,6 @@ func (m *Member) stopServing() {
 	m.stopProposals()
 	m.stopReads()
 	m.stopAsks()
-	m.stopCompactions()
 	m.resetLeases()
 	m.duties.end()
 	m.publish()

@@ -55,7 +55,7 @@ func (m *Member) endNewbornTurn() {
 		m.askFounders()
 	}
 	m.decide()
-	m.writer.start(m)
+	m.writer.start()
 }
 
 // tickNewborn asks again.

@@ -236,7 +236,7 @@ func (m *Member) answerBatch(sequence, index uint64, results []statemachine.Resu
 			done, err := waiters[i].done, results[i].Err
 			a := Applied{Response: results[i].Response, Index: index, Position: uint32(i), Term: term}
 			if c := waiters[i].request.GetCompaction(); c.GetPhysical() && err == nil {
-				m.awaitRemoval(c.GetRevision(), func() { done(a, err) })
+				m.compactions.await(c.GetRevision(), func() { done(a, err) })
 				continue
 			}
 			done(a, err)

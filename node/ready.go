@@ -88,7 +88,7 @@ func holdVoteRequests(messages []*raftpb.Message) []*raftpb.Message {
 func (m *Member) dispatch(msg *raftpb.Message) {
 	switch msg.GetTo() {
 	case raft.LocalAppendThread:
-		m.writer.add(m, msg)
+		m.writer.add(msg, m.installs(msg))
 	case raft.LocalApplyThread:
 		for _, e := range msg.GetEntries() {
 			if m.apply(e); m.failed != nil {
@@ -169,8 +169,7 @@ func (m *Member) apply(e *raftpb.Entry) {
 	}
 	m.unpublished = true
 	m.ports.Observer.Applied(index, m.machine.StateHash())
-	m.snapshots.entriesSince++
-	m.snapshots.bytesSince += entryBytes(e)
+	m.snapshots.noteApplied(entryBytes(e))
 }
 
 // applyBatch applies a batch of requests, and answers those of this member.

@@ -23,7 +23,7 @@ var endOfTurn = []step{
 	{"raft", "after all that gives raft work; before the log is written and the state published, which is what raft decides here", (*Member).handleReady},
 	{"version", "after raft: the cluster version is asked for once an entry of the leader's term is applied", (*Member).decideVersion},
 	{"peers", "after entries were applied: they say who the members are; once a turn, since one that is left out for a moment is taken for removed", (*Member).tellPeers},
-	{"write", "after raft: all entries of the turn share one write; before the rest, so that the disk works while the member does", func(m *Member) { m.writer.start(m) }},
+	{"write", "after raft: all entries of the turn share one write; before the rest, so that the disk works while the member does", func(m *Member) { m.writer.start() }},
 	{"publish", "after raft has applied what is committed; before everything that answers from the published state", func(m *Member) { m.publish() }},
 	{"load leases", "after publishing: deadlines are loaded from the published state", (*Member).maybeLoadLeases},
 	{"serve reads", "after publishing: a read is answered from a view that has reached its index", (*Member).serveReads},
@@ -31,8 +31,7 @@ var endOfTurn = []step{
 		index, _ := m.machine.Applied()
 		m.duties.applied(index)
 	}},
-	{"catch-ups", "after raft, which found out what it lacks of the log", (*Member).tendCatchUps},
-	{"snapshots", "last: the view that raft was offered as a snapshot is given back, and so is room for a compaction", (*Member).tendSnapshots},
+	{"postponed transfer", "after duties: an own snapshot may be done", (*Member).startPostponed},
 }
 
 // atTick are the steps of a tick.
@@ -43,11 +42,9 @@ var atTick = []step{
 	{"asks", "", (*Member).tickAsks},
 	{"leases", "", (*Member).tickLeases},
 	{"transfers", "", (*Member).tickTransfers},
-	{"compactions", "", (*Member).tickCompactions},
-	{"retention", "", (*Member).releaseLog},
-	{"stop", "", (*Member).tickStop},
 	{"duties", "", func(m *Member) { m.duties.tick(m.now()) }},
-	{"settle", "last: the log is at rest only if nothing before has something to write", func(m *Member) { m.writer.settle(m) }},
+	{"stop", "", (*Member).tickStop},
+	{"settle", "last: the log is at rest only if nothing before has something to write", func(m *Member) { m.writer.settle() }},
 }
 
 // EndTurn does the work that the calls of this turn have made necessary: messages leave, the log is written, committed entries are

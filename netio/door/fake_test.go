@@ -34,6 +34,8 @@ type single struct {
 	renew func(id int64, done func(int64, error))
 	hub   watch.Hub
 	ends  []lessor.End
+	// stopped has every call that waits for the member answered with ErrStopped.
+	stopped bool
 	// later is called before the turn ends.
 	later []func()
 }
@@ -81,6 +83,9 @@ func (s *single) applyInTurn(r *pb.InternalRaftRequest) statemachine.Result {
 }
 
 func (s *single) wait(ctx context.Context) error {
+	if s.stopped {
+		return node.ErrStopped
+	}
 	if s.stuck == nil {
 		return nil
 	}
@@ -141,12 +146,18 @@ func (s *single) Renew(ctx context.Context, id int64) (ttl int64, err error) {
 
 // Turn implements Backend.
 func (s *single) Turn(fn func(call.Member)) bool {
+	if s.stopped {
+		return false
+	}
 	s.turn(func() { fn(turns{s}) })
 	return true
 }
 
 // TimeToLive implements Backend.
-func (s *single) TimeToLive(_ context.Context, id int64) (node.LeaseTTL, error) {
+func (s *single) TimeToLive(ctx context.Context, id int64) (node.LeaseTTL, error) {
+	if err := s.wait(ctx); err != nil {
+		return node.LeaseTTL{}, err
+	}
 	v := s.View()
 	defer v.Release()
 	l, found := v.Lease(id)
@@ -155,6 +166,9 @@ func (s *single) TimeToLive(_ context.Context, id int64) (node.LeaseTTL, error) 
 
 // Begin implements Backend.
 func (s *single) Begin(ctx context.Context, begin func(call.Member, func()) func()) error {
+	if s.stopped {
+		return node.ErrStopped
+	}
 	done := make(chan struct{})
 	var cancel func()
 	s.turn(func() { cancel = begin(turns{s}, func() { close(done) }) })

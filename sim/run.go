@@ -40,7 +40,7 @@ type Run struct {
 	story   story
 	counts  Counts
 
-	limits call.Limits
+	gate *call.Gate
 
 	history linearizability.History
 	groups  []string // of each operation in the history
@@ -139,8 +139,8 @@ func Simulate(o Options) Result {
 
 // newRun prepares a run, and takes over the source from which raft draws.
 func newRun(seed uint64, tracer *world.Tracer) *Run {
-	r := &Run{setup: pickSetup(seed), world: world.New(seed, tracer), limits: call.DefaultLimits()}
-	r.limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
+	r := &Run{setup: pickSetup(seed), world: world.New(seed, tracer), gate: &call.Gate{Limits: call.DefaultLimits()}}
+	r.gate.Limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
 	rand.Reader = r.world.Stream("raft")
 	r.story = story{world: r.world, tracer: tracer}
 	r.checks = newChecks(r)

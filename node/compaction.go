@@ -3,8 +3,6 @@ package node
 import (
 	"slices"
 	"time"
-
-	"github.com/detcd/detcd/node/port"
 )
 
 const (
@@ -19,12 +17,8 @@ const (
 
 // compactions is the physical part of compactions: what they made unreachable is removed in steps, beside other work.
 type compactions struct {
-	*core
-	idle
-	views   *views
 	resting bool // a step was made a moment ago
 	waiting []removalWait
-	ended   bool
 }
 
 // removalWait is a client that wants to hear of a compaction when what it made unreachable is gone.
@@ -34,58 +28,68 @@ type removalWait struct {
 	ticks    int // since nothing more can be removed
 }
 
-// applied goes on with the removal. Where more is left, a turn of its own follows soon. What it has removed changes the sizes, so that
+// compactSome goes on with the removal. Where more is left, a turn of its own follows soon. What it has removed changes the sizes, so that
 // a view that knows them is published in the same turn.
-func (c *compactions) applied(uint64) {
+func (m *Member) compactSome() {
+	c := &m.compactions
 	if c.resting {
 		return
 	}
-	if c.machine.CompactStep(compactStepBudget) {
+	if m.machine.CompactStep(compactStepBudget) {
 		c.resting = true
-		c.ports.Clock.After(compactPause, func() { c.resting = false })
+		m.ports.Clock.After(compactPause, func() { c.resting = false })
 	}
-	if c.machine.Unpublished() {
-		c.views.unpublished = true
-		c.views.publish()
+	if m.machine.Unpublished() {
+		m.unpublished = true
+		m.publish()
 	}
-	c.answerRemoved(func(w *removalWait) bool { return c.machine.CompactedTo() >= w.revision })
+	m.answerRemoved(func(w *removalWait) bool { return m.machine.CompactedTo() >= w.revision })
 }
 
-// await answers when what a compaction to revision made unreachable is removed. It is called when that is applied and published.
-func (c *compactions) await(revision int64, answer func()) {
-	if c.ended || c.machine.CompactedTo() >= revision {
+// awaitRemoval answers when what a compaction to revision made unreachable is removed. It is called when that is applied and published.
+func (m *Member) awaitRemoval(revision int64, answer func()) {
+	if m.failed != nil || m.writer.closing || m.machine.CompactedTo() >= revision {
 		answer()
 		return
 	}
-	c.waiting = append(c.waiting, removalWait{revision: revision, answer: answer})
+	m.compactions.waiting = append(m.compactions.waiting, removalWait{revision: revision, answer: answer})
 }
 
-// tick gives up waiting for views in use.
-func (c *compactions) tick(port.Instant) {
+// tickCompactions gives up waiting for views in use.
+func (m *Member) tickCompactions() {
+	c := &m.compactions
 	if c.resting {
 		return
 	}
 	for i := range c.waiting {
 		c.waiting[i].ticks++
 	}
-	c.answerRemoved(func(w *removalWait) bool { return w.ticks > removalTicks })
+	m.answerRemoved(func(w *removalWait) bool { return w.ticks > removalTicks })
 }
 
-// end answers all that wait: their compactions are in the log, and the rest is nobody's concern any more.
-func (c *compactions) end() {
-	c.ended = true
-	c.answerRemoved(func(*removalWait) bool { return true })
-}
+// stopCompactions answers all that wait: their compactions are in the log, and the rest is nobody's concern any more.
+func (m *Member) stopCompactions() { m.answerRemoved(func(*removalWait) bool { return true }) }
 
 // answerRemoved answers those for whom due holds.
-func (c *compactions) answerRemoved(due func(*removalWait) bool) {
+func (m *Member) answerRemoved(due func(*removalWait) bool) {
+	c := &m.compactions
 	if len(c.waiting) == 0 {
 		return
 	}
 	for i := range c.waiting {
 		if w := &c.waiting[i]; due(w) {
-			c.later(w.answer)
+			m.later(w.answer)
 		}
 	}
 	c.waiting = slices.DeleteFunc(c.waiting, func(w removalWait) bool { return due(&w) })
 }
+
+// Sizes are the bytes that the published view says are stored, and those that are, counted anew. It walks the whole state: it is for the
+// simulator. Call it after a turn.
+func (m *Member) Sizes() (published, stored int64) {
+	published, _ = m.served.Load().view.Sizes()
+	return published, m.machine.Recount()
+}
+
+// CompactedTo is the revision below which nothing is stored any more; -1 before the first compaction. Call it within a turn, or after one.
+func (m *Member) CompactedTo() int64 { return m.machine.CompactedTo() }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -14,14 +13,7 @@ import (
 // writer is the way of raft's storage messages into the log. One write is under way at a time; all that comes meanwhile shares the
 // next one, and its sync. Answers that depend on a write leave when it is durable.
 type writer struct {
-	*core
-	entries *entries
-	log     *wal.Log // touched by the lane only, once the member is open
-	reach   reach
-	// marked is the newest snapshot that the log points at: a restart begins from it.
-	marked savedSnapshot
-	// deliver passes on raft's answers, once what they speak of is durable.
-	deliver func([]*raftpb.Message)
+	log *wal.Log // touched by the lane only, once the member is open
 	// queue waits for the write under way.
 	queue []appendRequest
 	busy  bool
@@ -34,30 +26,22 @@ type writer struct {
 	// unsettled: there was a write since the log was last marked as settled; wroteAt is when the last one was done.
 	unsettled bool
 	wroteAt   port.Instant
-	// closing: the log is closed as soon as nothing is left to write, and whenClosed is called then.
-	closing    bool
-	whenClosed func()
-	closed     bool
+	closing   bool
+	closed    bool
 }
 
 type appendRequest struct {
 	batch     wal.Batch
 	responses []*raftpb.Message
-	// install, if not nil, is called when the batch is durable, before the answers leave: it puts a received state in the present one's place.
-	install func()
-	// done, if not nil, is called when the batch is durable and the answers have left.
+	// install is the state that a received snapshot holds, to take the place of the present one.
+	install *arrived
+	// done, if not nil, is called when the batch is durable.
 	done func()
 }
 
-// savedSnapshot is a snapshot on this member's disk.
-type savedSnapshot struct {
-	index uint64
-	bytes int64
-}
-
-// add takes one MsgStorageAppend. install is what to do with the snapshot that it holds, nil if there is none.
-func (w *writer) add(msg *raftpb.Message, install func()) {
-	r := appendRequest{responses: msg.GetResponses(), install: install}
+// add takes one MsgStorageAppend.
+func (w *writer) add(m *Member, msg *raftpb.Message) {
+	r := appendRequest{responses: msg.GetResponses()}
 	r.batch.Entries = msg.GetEntries()
 	w.note(r.batch.Entries)
 	if msg.Term != nil {
@@ -71,11 +55,12 @@ func (w *writer) add(msg *raftpb.Message, install func()) {
 			ConfState: encodeConfState(msg.GetSnapshot().GetMetadata().GetConfState()),
 		}
 		w.lastIndex, w.lastTerm = r.batch.Snapshot.Index, r.batch.Snapshot.Term
+		r.install = m.takeArrived(r.batch.Snapshot.Index, r.batch.Snapshot.Term)
 	}
 	if len(r.batch.Entries) == 0 && r.batch.Snapshot == nil && w.idle() {
 		// What the answers speak of is durable already. A follower that hears no more than that the commit index moved would else sync
 		// its disk a second time for each entry.
-		w.deliver(r.responses)
+		m.deliver(r.responses)
 		r.responses = nil
 	}
 	w.queue = append(w.queue, r)
@@ -108,8 +93,8 @@ func (r *appendRequest) lazy() bool {
 }
 
 // start begins a write of all that waits, unless one is under way or there is nothing that matters.
-func (w *writer) start() {
-	if w.busy || w.closed || w.failed != nil {
+func (w *writer) start(m *Member) {
+	if w.busy || w.closed || m.failed != nil {
 		return
 	}
 	matters := false
@@ -123,15 +108,15 @@ func (w *writer) start() {
 		if n := len(w.queue); n > 1 {
 			w.queue = append(w.queue[:0], w.queue[n-1])
 		}
-		w.maybeClose()
+		w.maybeClose(m)
 		return
 	}
 	w.unsettled = true
-	w.write(false)
+	w.write(m, false)
 }
 
 // write begins a write of all that waits. With settle, the log is then marked as synced up to its end.
-func (w *writer) write(settle bool) {
+func (w *writer) write(m *Member, settle bool) {
 	requests := w.queue
 	w.queue, w.busy = nil, true
 	batches := make([]wal.Batch, len(requests))
@@ -140,10 +125,10 @@ func (w *writer) write(settle bool) {
 		batches[i] = requests[i].batch
 		marked = marked || batches[i].Snapshot != nil
 	}
-	log, file, slot := w.log, w.reach.file, w.reach.next()
+	log, file, slot := w.log, m.reach.file, m.reach.next()
 	var err error
 	var at wal.Reach
-	w.ports.WALLane.Run(func() {
+	m.ports.WALLane.Run(func() {
 		err = log.Write(batches...)
 		if err == nil && settle {
 			err = log.Settle()
@@ -154,46 +139,33 @@ func (w *writer) write(settle bool) {
 		}
 	}, func() {
 		w.busy = false
-		if w.failed != nil {
+		if m.failed != nil {
 			return
 		}
 		if err != nil {
-			w.fail(err)
+			m.fail(err)
 			return
 		}
-		w.wroteAt = w.now()
-		w.noteReach(at, marked, settle)
-		w.written(requests)
-	})
-}
-
-// mark has the log point at a snapshot that is durable, and then calls done.
-func (w *writer) mark(mark wal.SnapshotMark, size int64, done func()) {
-	w.queue = append(w.queue, appendRequest{
-		batch: wal.Batch{Snapshot: &mark, HardState: w.hardState},
-		done: func() {
-			if mark.Index > w.marked.index {
-				w.marked = savedSnapshot{mark.Index, size}
-			}
-			done()
-		},
+		w.wroteAt = m.now()
+		m.noteReach(at, marked, settle)
+		m.written(requests)
 	})
 }
 
 // written goes on with what waited for these requests to be durable, in their order.
-func (w *writer) written(requests []appendRequest) {
+func (m *Member) written(requests []appendRequest) {
 	for i := range requests {
 		r := &requests[i]
 		if r.install != nil {
-			if r.install(); w.failed != nil {
+			if m.install(r.install); m.failed != nil {
 				return
 			}
 		}
-		w.entries.append(r.batch.Entries)
+		m.entries.append(r.batch.Entries)
 		if r.batch.HardState != nil {
-			w.durable = r.batch.HardState
+			m.writer.durable = r.batch.HardState
 		}
-		w.deliver(r.responses)
+		m.deliver(r.responses)
 		if r.done != nil {
 			r.done()
 		}
@@ -205,8 +177,8 @@ const settleAfter = 500 * time.Millisecond
 
 // settle writes what nothing waits for when the member is at rest, and marks the log as synced up to its end, in the log and beside it, so that
 // damage to it is told from a torn tail.
-func (w *writer) settle() {
-	if w.busy || w.closed || !w.unsettled || w.failed != nil || w.now().Sub(w.wroteAt) < settleAfter {
+func (w *writer) settle(m *Member) {
+	if w.busy || w.closed || !w.unsettled || m.failed != nil || m.now().Sub(w.wroteAt) < settleAfter {
 		return
 	}
 	for i := range w.queue {
@@ -215,33 +187,18 @@ func (w *writer) settle() {
 		}
 	}
 	w.unsettled = false
-	w.write(true)
+	w.write(m, true)
 }
 
 // maybeClose closes the log when the member stops and nothing is left to write.
-func (w *writer) maybeClose() {
+func (w *writer) maybeClose(m *Member) {
 	if !w.closing || w.busy || w.closed {
 		return
 	}
 	w.closed = true
-	log, file := w.log, w.reach.file
-	w.ports.WALLane.Run(func() { _ = log.Close() }, func() {
+	log, file := w.log, m.reach.file
+	m.ports.WALLane.Run(func() { _ = log.Close() }, func() {
 		// Errors matter no more: all was synced that was acknowledged.
-		w.ports.ReachLane.Run(func() { _ = errors.Join(file.Sync(), file.Close()) }, w.whenClosed)
-	})
-}
-
-// onLog has the log's lane do something, and then calls done in a turn. An error ends the member.
-func (w *writer) onLog(what string, work func() error, done func()) {
-	var err error
-	w.ports.WALLane.Run(func() { err = work() }, func() {
-		if w.failed != nil {
-			return
-		}
-		if err != nil {
-			w.fail(fmt.Errorf("%s: %w", what, err))
-			return
-		}
-		done()
+		m.ports.ReachLane.Run(func() { _ = errors.Join(file.Sync(), file.Close()) }, m.stopDone)
 	})
 }

@@ -131,7 +131,7 @@ func (d *Door) serveVersion(w http.ResponseWriter, r *http.Request) {
 	if !only(w, r, http.MethodGet) {
 		return
 	}
-	view := d.backend.AcquireView()
+	view := d.backend.View()
 	cluster := view.ClusterVersion()
 	view.Release()
 	if cluster == "" {

@@ -29,7 +29,7 @@ func (w *witness) account() *Violation {
 	}
 	lost, floors := make(map[string][]int), w.floors()
 	for i := range w.history {
-		if o := &w.history[i]; o.Outcome == Unknown && wrapped(o.Request) != nil {
+		if o := &w.history[i]; o.Outcome == Unknown && writes(o.Request) {
 			name := nameOf(wrapped(o.Request))
 			lost[name] = append(lost[name], i)
 		}

@@ -76,6 +76,9 @@ func violation(promise string, ops []int, format string, args ...any) *Violation
 
 // wrapped is a write as it stands in the log, nil for a request that only reads.
 func wrapped(m proto.Message) *pb.InternalRaftRequest {
+	if !writes(m) {
+		return nil
+	}
 	switch r := m.(type) {
 	case *pb.PutRequest:
 		return &pb.InternalRaftRequest{Put: r}
@@ -88,11 +91,20 @@ func wrapped(m proto.Message) *pb.InternalRaftRequest {
 	case *pb.LeaseRevokeRequest:
 		return &pb.InternalRaftRequest{LeaseRevoke: r}
 	case *pb.TxnRequest:
-		if !readsOnly(r) {
-			return &pb.InternalRaftRequest{Txn: r}
-		}
+		return &pb.InternalRaftRequest{Txn: r}
 	}
 	return nil
+}
+
+// writes says whether a request may write, so that it stands in the log.
+func writes(m proto.Message) bool {
+	switch r := m.(type) {
+	case *pb.PutRequest, *pb.DeleteRangeRequest, *pb.CompactionRequest, *pb.LeaseGrantRequest, *pb.LeaseRevokeRequest:
+		return true
+	case *pb.TxnRequest:
+		return !readsOnly(r)
+	}
+	return false
 }
 
 // readsOnly says whether a transaction can write nothing.

@@ -1,8 +1,6 @@
 package linearizability
 
 import (
-	"fmt"
-	"hash/fnv"
 	"io"
 	"math"
 	"slices"
@@ -79,24 +77,29 @@ func CheckPorcupine(h History, group func(i int) string, timeout time.Duration) 
 				report.Undecided += w.own
 				continue
 			}
-			steps := 0
-			result, info := porcupine.CheckOperationsVerbose(kvModel(w.from, &steps), w.ops, left)
+			s := newSearch(w.from, porcupineStepsMost)
+			result := porcupine.CheckOperationsTimeout(s.model(), w.ops, left)
 			switch {
 			case result == porcupine.Ok:
 				report.Judged += w.own
-			case result == porcupine.Unknown || steps > porcupineStepsMost:
+			case result == porcupine.Unknown || s.exhausted():
 				report.Undecided += w.own
 			default:
-				report.Picture = func(out io.Writer) error {
-					unbounded := math.MinInt
-					return porcupine.Visualize(kvModel(w.from, &unbounded), info, out)
-				}
+				report.Picture = w.picture
 				return report, violation("linearizability (porcupine)", w.origin, "no order of the %d operations on group %q from event %d on explains their answers",
 					len(w.ops), name, w.ops[0].Call)
 			}
 		}
 	}
 	return report, nil
+}
+
+// picture draws the window as a page of HTML. The search is made once more for it: only a verbose one says how far it came.
+func (w *window) picture(out io.Writer) error {
+	s := newSearch(w.from, math.MaxInt)
+	model := s.model()
+	_, info := porcupine.CheckOperationsVerbose(model, w.ops, 0)
+	return porcupine.Visualize(model, info, out)
 }
 
 // judged says whether an operation is in porcupine's model and can matter: one that has no answer and no effect can't.
@@ -113,41 +116,4 @@ func judged(o *Operation) bool {
 		return true
 	}
 	return false
-}
-
-// kvModel begins in a state and counts its steps; when there are too many it knows no way on, which ends the search.
-func kvModel(from string, steps *int) porcupine.Model {
-	m := kvTemplate
-	m.Init = func() []any { return []any{from} }
-	m.Step = func(state, input, output any) []any {
-		if *steps++; *steps > porcupineStepsMost {
-			return nil
-		}
-		return kvTemplate.Step(state, input, output)
-	}
-	return m.ToModel()
-}
-
-var kvTemplate = porcupine.NondeterministicModel{
-	Step: func(state, input, output any) []any {
-		next := step(decodeKeys(state.(string)), input.(*Operation), output)
-		states := make([]any, len(next))
-		for i, k := range next {
-			states[i] = k.encode()
-		}
-		return states
-	},
-	Hash: func(state any) uint64 {
-		h := fnv.New64a()
-		_, _ = io.WriteString(h, state.(string)) // never fails
-		return h.Sum64()
-	},
-	DescribeOperation: func(input, output any) string {
-		o := input.(*Operation)
-		if output == nil {
-			return fmt.Sprintf("%v → ?", o.Request)
-		}
-		return fmt.Sprintf("%v → %v", o.Request, output)
-	},
-	DescribeState: func(state any) string { return fmt.Sprint(decodeKeys(state.(string))) },
 }

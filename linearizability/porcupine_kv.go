@@ -21,8 +21,8 @@ type key struct {
 	lease       int64
 }
 
-func (k keys) encode() string {
-	var b []byte
+// encode appends to b what no other state has.
+func (k keys) encode(b []byte) []byte {
 	for _, one := range k {
 		b = binary.AppendUvarint(b, uint64(len(one.name)))
 		b = append(b, one.name...)
@@ -30,26 +30,7 @@ func (k keys) encode() string {
 		b = append(b, one.value...)
 		b = binary.AppendVarint(binary.AppendVarint(b, one.version), one.lease)
 	}
-	return string(b)
-}
-
-func decodeKeys(s string) (k keys) {
-	b := []byte(s)
-	text := func() []byte {
-		n, w := binary.Uvarint(b)
-		t := b[w : w+int(n)]
-		b = b[w+int(n):]
-		return t
-	}
-	number := func() int64 {
-		n, w := binary.Varint(b)
-		b = b[w:]
-		return n
-	}
-	for len(b) > 0 {
-		k = append(k, key{name: text(), value: text(), version: number(), lease: number()})
-	}
-	return k
+	return b
 }
 
 func (k keys) find(name []byte) (int, bool) {

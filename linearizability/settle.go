@@ -20,7 +20,7 @@ func Settle(log []Applied, h History) History {
 	for i := range h {
 		o := &h[i]
 		switch {
-		case wrapped(o.Request) == nil:
+		case !writes(o.Request):
 		case o.Outcome == Unknown:
 			name := nameOf(wrapped(o.Request))
 			lost[name] = append(lost[name], i)
@@ -60,7 +60,7 @@ func returned(h History) History {
 	first := uint64(Never)
 	for _, i := range placed {
 		switch o := &h[i]; {
-		case o.Outcome == Unknown && wrapped(o.Request) != nil:
+		case o.Outcome == Unknown && writes(o.Request):
 			if first > o.Call {
 				o.Return = first
 			}

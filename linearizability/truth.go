@@ -157,7 +157,7 @@ func (t *Truth) WithServed(h History) History {
 	claimed, lost := make(map[place]int), make(map[string]bool)
 	for i := range h {
 		switch o := &h[i]; {
-		case wrapped(o.Request) == nil:
+		case !writes(o.Request):
 		case o.Outcome == Unknown:
 			lost[nameOf(wrapped(o.Request))] = true
 		case o.Index > 0:

@@ -12,7 +12,7 @@ import (
 
 // window is a part of a group's history that can be judged by itself.
 type window struct {
-	from   string // the state in which it begins, encoded
+	from   keys // the state in which it begins
 	ops    []porcupine.Operation
 	origin []int // of ops, in the history
 	own    int   // how many of the operations are in no earlier window
@@ -28,7 +28,7 @@ func windows(h History, group []int) []window {
 	least, most := writtenKeys(h, group)
 	var ws []window
 	var pending, part []int
-	from, carried := keys(nil).encode(), 0
+	from, carried := keys(nil), 0
 	end := func(cut uint64) {
 		w := window{from: from, own: len(part) - carried}
 		w.fill(h, part, cut)
@@ -38,7 +38,7 @@ func windows(h History, group []int) []window {
 	for n, i := range group {
 		o := &h[i]
 		part = append(part, i)
-		if o.Return == Never && wrapped(o.Request) != nil {
+		if o.Return == Never && writes(o.Request) {
 			pending = append(pending, i)
 		}
 		alone := o.Call > last && (n+1 == len(group) || h[group[n+1]].Call > o.Return)
@@ -47,7 +47,7 @@ func windows(h History, group []int) []window {
 		}
 		if alone && showsAll(o, least, most) {
 			end(Never)
-			from = stateIn(o.Response.(*pb.RangeResponse)).encode()
+			from = stateIn(o.Response.(*pb.RangeResponse))
 			part, carried = slices.Clone(pending), len(pending)
 		}
 	}
@@ -71,7 +71,7 @@ func (w *window) fill(h History, part []int, cut uint64) {
 		p := porcupine.Operation{ClientId: o.Client, Input: o, Call: int64(o.Call), Return: math.MaxInt64}
 		switch {
 		case o.Return >= cut || o.Return == Never:
-			if wrapped(o.Request) == nil {
+			if !writes(o.Request) {
 				w.own--
 				continue
 			}

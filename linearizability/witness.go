@@ -71,7 +71,7 @@ func (w *witness) realTime() *Violation {
 func rankOf(o *Operation) uint64 {
 	const inEntryBits = 24
 	inEntry := uint64(1)<<inEntryBits - 1
-	if wrapped(o.Request) != nil {
+	if writes(o.Request) {
 		inEntry = min(uint64(o.Position), inEntry-1)
 	}
 	return o.Index<<inEntryBits | inEntry
@@ -110,7 +110,7 @@ func (w *witness) claim() *Violation {
 			}
 			continue
 		}
-		if wrapped(o.Request) == nil {
+		if !writes(o.Request) {
 			w.reads = append(w.reads, i)
 			continue
 		}
@@ -180,7 +180,7 @@ func (w *witness) missing() *Violation {
 	}
 	for i := range w.history {
 		o := &w.history[i]
-		if at := (place{o.Index, o.Position}); w.claimed[at] == i && wrapped(o.Request) != nil && o.Index > 0 && !there[at] {
+		if at := (place{o.Index, o.Position}); w.claimed[at] == i && writes(o.Request) && o.Index > 0 && !there[at] {
 			return violation("nothing acknowledged is lost", []int{i}, "operation %d was answered as entry %d.%d, which is not in the log", i, at.index, at.position)
 		}
 	}

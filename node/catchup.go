@@ -15,6 +15,10 @@ import (
 // sending, as always: it probes where the logs part, keeps messages under way and moves on with the answers. It only finds that the
 // storage has nothing for it at times; then a reader fetches what comes next, off the turns, and raft is asked to look again.
 type catchUps struct {
+	*core
+	idle
+	entries *entries
+	writer  *writer
 	// readers are those of the followers that lag, in the order of their ids.
 	readers []*pastReader
 	// missed: raft wanted entries that are not in memory and were not read yet.
@@ -53,10 +57,9 @@ func (c *catchUps) past(lo, hi, maxSize uint64) []*raftpb.Entry {
 	return nil
 }
 
-// tendCatchUps reads on for the followers that lag.
-func (m *Member) tendCatchUps() {
-	c := &m.catchUps
-	if m.role != Leader || m.stopping {
+// applied reads on for the followers that lag.
+func (c *catchUps) applied(uint64) {
+	if c.role != Leader || c.stopping {
 		c.readers, c.missed = nil, false
 		return
 	}
@@ -65,8 +68,8 @@ func (m *Member) tendCatchUps() {
 	}
 	c.missed = false
 	var readers []*pastReader
-	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		if port.MemberID(id) == m.config.ID || pr.State == tracker.StateSnapshot || pr.Next <= m.entries.floor || pr.Next > m.entries.base.index {
+	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if port.MemberID(id) == c.config.ID || pr.State == tracker.StateSnapshot || pr.Next <= c.entries.floor || pr.Next > c.entries.base.index {
 			return
 		}
 		r := c.reader(port.MemberID(id))
@@ -74,17 +77,17 @@ func (m *Member) tendCatchUps() {
 			if !pr.RecentActive {
 				return
 			}
-			r = &pastReader{to: port.MemberID(id), reader: wal.NewEntryReader(m.writer.log), next: pr.Next}
+			r = &pastReader{to: port.MemberID(id), reader: wal.NewEntryReader(c.writer.log), next: pr.Next}
 			c.begun++
-			m.ports.Observer.CatchingUp(r.to, false)
-			m.log(port.Info, "sending a follower what it lacks from the log on the disk", "to", r.to, "from-index", pr.Next, "last-index", m.entries.last())
+			c.ports.Observer.CatchingUp(r.to, false)
+			c.log(port.Info, "sending a follower what it lacks from the log on the disk", "to", r.to, "from-index", pr.Next, "last-index", c.entries.last())
 		}
 		r.move(&pr)
 		readers = append(readers, r)
 	})
 	c.readers = readers
 	for _, r := range readers {
-		m.readPast(r)
+		c.readOn(r)
 	}
 }
 
@@ -116,63 +119,63 @@ func (r *pastReader) move(pr *tracker.Progress) {
 	r.entries = r.entries[n:]
 }
 
-// readPast has a lane read more, if there is room for it.
-func (m *Member) readPast(r *pastReader) {
-	window := int64(pastWindowChunks * m.config.ChunkBytes)
-	if r.reading || r.next > m.entries.base.index || r.bytes > window/2 {
+// readOn has a lane read more, if there is room for it.
+func (c *catchUps) readOn(r *pastReader) {
+	window := int64(pastWindowChunks * c.config.ChunkBytes)
+	if r.reading || r.next > c.entries.base.index || r.bytes > window/2 {
 		return
 	}
 	r.reading = true
-	lo, last, limit := r.next, m.entries.base.index, int64(pastReadChunks*m.config.ChunkBytes)
-	reader, known := r.reader, slices.Clone(m.entries.terms)
+	lo, last, limit := r.next, c.entries.base.index, int64(pastReadChunks*c.config.ChunkBytes)
+	reader, known := r.reader, slices.Clone(c.entries.terms)
 	var es []*raftpb.Entry
 	var err error
-	m.ports.HistoryLane.Run(func() { es, err = reader.Read(lo, last, limit, known.of) }, func() {
+	c.ports.HistoryLane.Run(func() { es, err = reader.Read(lo, last, limit, known.of) }, func() {
 		r.reading = false
-		if m.failed != nil || m.catchUps.reader(r.to) != r || r.next != lo {
+		if c.failed != nil || c.reader(r.to) != r || r.next != lo {
 			return
 		}
 		if err != nil {
-			m.losePast(r, err)
+			c.lose(r, err)
 			return
 		}
 		for _, e := range es {
 			r.bytes += entryBytes(e)
 		}
 		r.entries, r.next = append(r.entries, es...), lo+uint64(len(es))
-		m.nudge(r.to)
+		c.nudge(r.to)
 	})
 }
 
-// losePast gives up an entry that can't be had from the segments, and all before it. A follower that wants them gets a snapshot. What comes
+// lose gives up an entry that can't be had from the segments, and all before it. A follower that wants them gets a snapshot. What comes
 // after may be there for others: those who are further on, and those whom a snapshot is on its way to.
-func (m *Member) losePast(r *pastReader, err error) {
-	m.noteReleased()
-	m.entries.forget(r.next)
-	m.log(port.Warn, "can't read entries back from the log on the disk; a follower that lacks them is sent a snapshot instead",
+func (c *catchUps) lose(r *pastReader, err error) {
+	c.entries.forget(c.writer.log.Spans()[0].Before)
+	c.entries.forget(r.next)
+	c.log(port.Warn, "can't read entries back from the log on the disk; a follower that lacks them is sent a snapshot instead",
 		"to", r.to, "from-index", r.next, "error", err)
 }
 
 // nudge has raft look again whether there is something to send to a follower. To raft it looks like the answer to a heartbeat, which it
 // is told only of a follower that it has heard of lately.
-func (m *Member) nudge(to port.MemberID) {
+func (c *catchUps) nudge(to port.MemberID) {
 	for {
-		before, ok := m.sendable(to)
+		before, ok := c.sendable(to)
 		if !ok {
 			return
 		}
-		m.step(&raftpb.Message{Type: raftpb.MsgHeartbeatResp.Enum(), From: new(uint64(to)), To: new(uint64(m.config.ID))})
-		if after, _ := m.sendable(to); after == before {
+		c.step(&raftpb.Message{Type: raftpb.MsgHeartbeatResp.Enum(), From: new(uint64(to)), To: new(uint64(c.config.ID))})
+		if after, _ := c.sendable(to); after == before {
 			return
 		}
 	}
 }
 
 // sendable returns the index of the entry to send to a follower next, if it is past what is in memory, read, and may be sent now.
-func (m *Member) sendable(to port.MemberID) (next uint64, ok bool) {
-	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+func (c *catchUps) sendable(to port.MemberID) (next uint64, ok bool) {
+	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if port.MemberID(id) == to {
-			r := m.catchUps.reader(to)
+			r := c.reader(to)
 			next, ok = pr.Next, pr.RecentActive && !pr.IsPaused() && r != nil && pr.Next < r.next && pr.Next+uint64(len(r.entries)) >= r.next
 		}
 	})

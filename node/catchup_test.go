@@ -168,7 +168,7 @@ func TestCatchUp_OneSnapshotIsEnough(t *testing.T) {
 	if *sent != 1 {
 		t.Errorf("%d snapshots were sent", *sent)
 	}
-	if kept, usual := l.member.writer.log.DiskBytes(), l.member.retainBytes(); kept > usual+3*4096 {
+	if kept, usual := l.member.writer.log.DiskBytes(), l.member.retention.retainBytes(); kept > usual+3*4096 {
 		t.Errorf("%d bytes of the log are kept when nobody wants them, instead of %d", kept, usual)
 	}
 }

@@ -3,6 +3,8 @@ package node
 import (
 	"slices"
 	"time"
+
+	"github.com/detcd/detcd/node/port"
 )
 
 const (
@@ -17,8 +19,12 @@ const (
 
 // compactions is the physical part of compactions: what they made unreachable is removed in steps, beside other work.
 type compactions struct {
+	*core
+	idle
+	views   *views
 	resting bool // a step was made a moment ago
 	waiting []removalWait
+	ended   bool
 }
 
 // removalWait is a client that wants to hear of a compaction when what it made unreachable is gone.
@@ -28,68 +34,58 @@ type removalWait struct {
 	ticks    int // since nothing more can be removed
 }
 
-// compactSome goes on with the removal. Where more is left, a turn of its own follows soon. What it has removed changes the sizes, so that
+// applied goes on with the removal. Where more is left, a turn of its own follows soon. What it has removed changes the sizes, so that
 // a view that knows them is published in the same turn.
-func (m *Member) compactSome() {
-	c := &m.compactions
+func (c *compactions) applied(uint64) {
 	if c.resting {
 		return
 	}
-	if m.machine.CompactStep(compactStepBudget) {
+	if c.machine.CompactStep(compactStepBudget) {
 		c.resting = true
-		m.ports.Clock.After(compactPause, func() { c.resting = false })
+		c.ports.Clock.After(compactPause, func() { c.resting = false })
 	}
-	if m.machine.Unpublished() {
-		m.unpublished = true
-		m.publish()
+	if c.machine.Unpublished() {
+		c.views.unpublished = true
+		c.views.publish()
 	}
-	m.answerRemoved(func(w *removalWait) bool { return m.machine.CompactedTo() >= w.revision })
+	c.answerRemoved(func(w *removalWait) bool { return c.machine.CompactedTo() >= w.revision })
 }
 
-// awaitRemoval answers when what a compaction to revision made unreachable is removed. It is called when that is applied and published.
-func (m *Member) awaitRemoval(revision int64, answer func()) {
-	if m.failed != nil || m.writer.closing || m.machine.CompactedTo() >= revision {
+// await answers when what a compaction to revision made unreachable is removed. It is called when that is applied and published.
+func (c *compactions) await(revision int64, answer func()) {
+	if c.ended || c.machine.CompactedTo() >= revision {
 		answer()
 		return
 	}
-	m.compactions.waiting = append(m.compactions.waiting, removalWait{revision: revision, answer: answer})
+	c.waiting = append(c.waiting, removalWait{revision: revision, answer: answer})
 }
 
-// tickCompactions gives up waiting for views in use.
-func (m *Member) tickCompactions() {
-	c := &m.compactions
+// tick gives up waiting for views in use.
+func (c *compactions) tick(port.Instant) {
 	if c.resting {
 		return
 	}
 	for i := range c.waiting {
 		c.waiting[i].ticks++
 	}
-	m.answerRemoved(func(w *removalWait) bool { return w.ticks > removalTicks })
+	c.answerRemoved(func(w *removalWait) bool { return w.ticks > removalTicks })
 }
 
-// stopCompactions answers all that wait: their compactions are in the log, and the rest is nobody's concern any more.
-func (m *Member) stopCompactions() { m.answerRemoved(func(*removalWait) bool { return true }) }
+// end answers all that wait: their compactions are in the log, and the rest is nobody's concern any more.
+func (c *compactions) end() {
+	c.ended = true
+	c.answerRemoved(func(*removalWait) bool { return true })
+}
 
 // answerRemoved answers those for whom due holds.
-func (m *Member) answerRemoved(due func(*removalWait) bool) {
-	c := &m.compactions
+func (c *compactions) answerRemoved(due func(*removalWait) bool) {
 	if len(c.waiting) == 0 {
 		return
 	}
 	for i := range c.waiting {
 		if w := &c.waiting[i]; due(w) {
-			m.later(w.answer)
+			c.later(w.answer)
 		}
 	}
 	c.waiting = slices.DeleteFunc(c.waiting, func(w removalWait) bool { return due(&w) })
 }
-
-// Sizes are the bytes that the published view says are stored, and those that are, counted anew. It walks the whole state: it is for the
-// simulator. Call it after a turn.
-func (m *Member) Sizes() (published, stored int64) {
-	published, _ = m.served.Load().view.Sizes()
-	return published, m.machine.Recount()
-}
-
-// CompactedTo is the revision below which nothing is stored any more; -1 before the first compaction. Call it within a turn, or after one.
-func (m *Member) CompactedTo() int64 { return m.machine.CompactedTo() }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/wal"
 )
 
 // Peer is a member of a cluster that is being started for the first time.
@@ -130,6 +131,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("node: the lease checkpoint interval is %v", c.LeaseCheckpointInterval)
 	}
 	return c, nil
+}
+
+func (c *Config) identity() wal.Identity {
+	return wal.Identity{Cluster: c.ClusterID, Member: uint64(c.ID)}
 }
 
 // Ports are the doors of a member to the outside. All are required, except HistoryLane and Observer.

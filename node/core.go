@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -27,6 +29,8 @@ type core struct {
 
 	stopping bool
 	failed   error // why the member can't go on; nil while it can
+	// halted has all that waits answered when the member can't go on.
+	halted func()
 }
 
 // standing is where a member stands in its cluster, as raft said last.
@@ -85,4 +89,31 @@ func (c *core) appliedOwnTerm() bool {
 func (c *core) soleVoter() bool {
 	cs := c.confState
 	return len(cs.GetVoters()) == 1 && cs.GetVoters()[0] == uint64(c.config.ID) && len(cs.GetVotersOutgoing()) == 0
+}
+
+// fail stops the member for good: what its disk holds is no longer known.
+func (c *core) fail(err error) {
+	if c.failed != nil {
+		return
+	}
+	what := "the member can't go on: its disk failed; mend the disk and start it again"
+	if errors.Is(err, port.ErrNoSpace) {
+		what = "the member can't go on: its disk is full; make room on it and start the member again, nothing acknowledged is lost"
+	}
+	c.log(port.Error, what, "error", err)
+	c.halt(err)
+}
+
+// halt is the end of a member that can't go on.
+func (c *core) halt(err error) {
+	c.failed = err
+	c.halted()
+	c.ports.Observer.Failed(err)
+}
+
+// step steps raft with a message of its own. Raft refuses those of a member that was removed meanwhile.
+func (c *core) step(msg *raftpb.Message) {
+	if err := c.raft.Step(msg); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
+		panic(fmt.Sprintf("node: raft refuses its own %v: %v", msg.GetType(), err))
+	}
 }

@@ -44,10 +44,10 @@ func TestMember_TellsItsHubOfNewViews(t *testing.T) {
 	c.run(AwaitedTicks * tick)
 	l.apply(put("a", 0))
 	c.run(time.Second)
-	installed := f.member.snapshots.lastIndex
+	installed := f.member.writer.marked.index
 	f.cut = false
 	c.until("the member has caught up", func() bool { return f.member.machine.Revision() == l.member.machine.Revision() })
-	if f.member.snapshots.lastIndex == installed {
+	if f.member.writer.marked.index == installed {
 		t.Fatal("it caught up without a snapshot")
 	}
 	if from, marked := i.Take(); from < 4 || from > 5 || !marked || woken != 2 {

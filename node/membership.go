@@ -82,6 +82,13 @@ func encodeConfState(cs *raftpb.ConfState) []byte {
 	return b
 }
 
+// tellPeers tells the network who the members are, if that has changed.
+func (m *Member) tellPeers() {
+	if m.peersChanged {
+		m.setPeers()
+	}
+}
+
 // setPeers tells the network who the members are: once a turn, since one that is left out for a moment is taken for removed. Until the
 // entries that found the cluster are all applied, its founders are the members.
 func (m *Member) setPeers() {

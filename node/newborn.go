@@ -55,7 +55,7 @@ func (m *Member) endNewbornTurn() {
 		m.askFounders()
 	}
 	m.decide()
-	m.writer.start(m)
+	m.writer.start()
 }
 
 // tickNewborn asks again.
@@ -134,7 +134,7 @@ func (m *Member) handleNewbornAnswer(from port.MemberID, payload []byte) error {
 
 // refuseNewborn ends a member whose data was lost.
 func (m *Member) refuseNewborn(by port.MemberID) {
-	m.end(fmt.Errorf("member %x %w: its disk is empty, but member %x knows it as a member of cluster %x that has taken part. Its data is elsewhere, or lost, and "+
+	m.halt(fmt.Errorf("member %x %w: its disk is empty, but member %x knows it as a member of cluster %x that has taken part. Its data is elsewhere, or lost, and "+
 		"without it this member could go back on what it has promised to the others. Put its data directory back (mount the disk, look at --data-dir and "+
 		"--wal-dir) and start it again. Where the data is lost: to remove the member and to add it as a new one, as with etcd, is not in this version yet; the "+
 		"other members go on without it as long as they are a majority, and `detcdctl make-mirror` copies the keys to a new cluster",
@@ -184,7 +184,7 @@ func (m *Member) begin(term, vouched uint64) {
 	m.newborn.deciding = true
 	entries, err := foundingEntries(m.config.Bootstrap)
 	if err != nil {
-		m.end(err)
+		m.halt(err)
 		return
 	}
 	hs := &raftpb.HardState{Term: &term, Vote: new(uint64), Commit: new(uint64(len(entries)))}

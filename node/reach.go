@@ -36,23 +36,23 @@ type reach struct {
 const reachSyncWithin = time.Second
 
 // readLog reads the log, and holds it to what is known of it otherwise. Nothing on either disk is changed.
-func (m *Member) readLog() (*wal.Found, error) {
-	known, err := wal.ReadReach(m.ports.SnapshotDisk)
+func readLog(config Config, ports Ports) (*wal.Found, error) {
+	known, err := wal.ReadReach(ports.SnapshotDisk)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	found, err := wal.Read(m.ports.WALDisk, m.identity(), wal.Options{SegmentBytes: m.config.SegmentBytes, Reach: known})
+	found, err := wal.Read(ports.WALDisk, config.identity(), wal.Options{SegmentBytes: config.SegmentBytes, Reach: known})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	if err := m.checkLives(found.Recovered(), known); err != nil {
+	if err := checkLives(config, ports.SnapshotDisk, found.Recovered(), known); err != nil {
 		return nil, errors.Join(err, found.Close())
 	}
 	return found, nil
 }
 
 // checkLives refuses to begin anew for a member that has lived: what it has acknowledged, and whom it voted for, is in the log that is missing.
-func (m *Member) checkLives(r *wal.Recovered, known *wal.Reach) error {
+func checkLives(config Config, disk port.Disk, r *wal.Recovered, known *wal.Reach) error {
 	if !r.None {
 		return nil
 	}
@@ -60,27 +60,27 @@ func (m *Member) checkLives(r *wal.Recovered, known *wal.Reach) error {
 		return fmt.Errorf("%w: its disk holds no segment of it, though it was written up to entry %d (segment %d, incarnation %d)", ErrLogMissing,
 			known.Last, known.Seq, known.Incarnation)
 	}
-	snapshots, err := snapshot.List(m.ports.SnapshotDisk)
+	snapshots, err := snapshot.List(disk)
 	if err != nil {
 		return err
 	}
 	if n := len(snapshots); n > 0 {
 		return fmt.Errorf("%w: its disk holds no segment of it, though there is the snapshot %s", ErrLogMissing, snapshots[n-1].Name)
 	}
-	if m.config.Lived {
+	if config.Lived {
 		return fmt.Errorf("%w: its disk holds no segment of it, though the member was started before", ErrLogMissing)
 	}
 	return nil
 }
 
 // openReach has the file say how far the log reaches, which was just opened.
-func (m *Member) openReach(log *wal.Log) error {
+func (w *writer) openReach(log *wal.Log) error {
 	at := log.Reach()
-	f, durable, err := wal.OpenReach(m.ports.SnapshotDisk, at)
+	f, durable, err := wal.OpenReach(w.ports.SnapshotDisk, at)
 	if err != nil {
 		return fmt.Errorf("note how far the log reaches: %w", err)
 	}
-	m.reach = reach{file: f, durable: durable, slot: durable, segment: at.Seq}
+	w.reach = reach{file: f, durable: durable, slot: durable, segment: at.Seq}
 	return nil
 }
 
@@ -96,37 +96,37 @@ func (k *reach) next() int {
 }
 
 // noteReach takes notice of a write of the log that is done: at is how far it reaches now.
-func (m *Member) noteReach(at wal.Reach, marked, settled bool) {
-	k := &m.reach
+func (w *writer) noteReach(at wal.Reach, marked, settled bool) {
+	k := &w.reach
 	k.unsynced = true
-	if marked || settled || at.Seq != k.segment || m.now().Sub(k.last) >= reachSyncWithin {
+	if marked || settled || at.Seq != k.segment || w.now().Sub(k.last) >= reachSyncWithin {
 		k.wanted = true
 	}
 	k.segment = at.Seq
-	m.syncReach()
+	w.syncReach()
 }
 
 // syncReach begins the sync that is wanted, unless it has to wait. Writes go on in another slot.
-func (m *Member) syncReach() {
-	k := &m.reach
-	if !k.wanted || k.syncing || m.writer.busy || m.writer.closed || m.failed != nil {
+func (w *writer) syncReach() {
+	k := &w.reach
+	if !k.wanted || k.syncing || w.busy || w.closed || w.failed != nil {
 		return
 	}
 	k.wanted = false
 	if !k.unsynced {
 		return
 	}
-	k.unsynced, k.syncing, k.last = false, true, m.now()
+	k.unsynced, k.syncing, k.last = false, true, w.now()
 	k.synced = k.slot
 	file := k.file
 	var err error
-	m.ports.ReachLane.Run(func() { err = file.Sync() }, func() {
+	w.ports.ReachLane.Run(func() { err = file.Sync() }, func() {
 		k.syncing = false
 		if err != nil {
-			m.fail(err)
+			w.fail(err)
 			return
 		}
 		k.durable = k.synced
-		m.syncReach()
+		w.syncReach()
 	})
 }

@@ -75,30 +75,6 @@ func (m *Member) linearize(limit int, done func(*statemachine.View, error)) {
 	m.reads.waiting = append(m.reads.waiting, read{done: done, start: m.now()})
 }
 
-// TryLinearize does what Linearize does if this member can tell at once: a sole voter that leads, and has applied an entry of its term, has
-// applied whatever was acknowledged. The view is pinned; the caller releases it. Any goroutine may call it.
-func (m *Member) TryLinearize() (*statemachine.View, bool) {
-	for {
-		s := m.served.Load()
-		if !s.local && !canaryStaleReads {
-			return nil, false
-		}
-		if s.view.Acquire() {
-			return s.view, true
-		}
-	}
-}
-
-// AcquireView returns a pinned view of the newest state that this member knows of, which may be old. The caller releases it. Any
-// goroutine may call it.
-func (m *Member) AcquireView() *statemachine.View {
-	for {
-		if v := m.served.Load().view; v.Acquire() {
-			return v
-		}
-	}
-}
-
 // askReads begins a round for all reads that wait.
 func (m *Member) askReads() {
 	r := &m.reads

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -89,7 +88,7 @@ func holdVoteRequests(messages []*raftpb.Message) []*raftpb.Message {
 func (m *Member) dispatch(msg *raftpb.Message) {
 	switch msg.GetTo() {
 	case raft.LocalAppendThread:
-		m.writer.add(m, msg)
+		m.writer.add(msg, m.installs(msg))
 	case raft.LocalApplyThread:
 		for _, e := range msg.GetEntries() {
 			if m.apply(e); m.failed != nil {
@@ -113,13 +112,6 @@ func (m *Member) dispatch(msg *raftpb.Message) {
 func (m *Member) deliver(responses []*raftpb.Message) {
 	for _, r := range responses {
 		m.dispatch(r)
-	}
-}
-
-// step steps raft with a message of its own. Raft refuses those of a member that was removed meanwhile.
-func (m *Member) step(msg *raftpb.Message) {
-	if err := m.raft.Step(msg); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
-		panic(fmt.Sprintf("node: raft refuses its own %v: %v", msg.GetType(), err))
 	}
 }
 
@@ -148,11 +140,13 @@ func (m *Member) noteRole() {
 	}
 	if changed {
 		// What this member did as leader is over.
-		m.relays.begin()
+		clear(m.proposals.relayed)
 		m.resetLeases()
-		m.proposals.begin()
+		m.dropBound()
+		m.duties.begin(term)
 	}
 	if changed && leader != 0 {
+		m.resend()
 		m.askAgain()
 		m.resendAsks()
 	}
@@ -175,8 +169,7 @@ func (m *Member) apply(e *raftpb.Entry) {
 	}
 	m.unpublished = true
 	m.ports.Observer.Applied(index, m.machine.StateHash())
-	m.snapshots.entriesSince++
-	m.snapshots.bytesSince += entryBytes(e)
+	m.snapshots.noteApplied(entryBytes(e))
 }
 
 // applyBatch applies a batch of requests, and answers those of this member.
@@ -185,19 +178,19 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	if err != nil {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
 	}
-	if m.proposals.foreign(b, term, data) {
+	if m.foreign(b, term, data) {
 		m.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
 		return
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
 	leases := concernsLeases(b.Requests)
 	results, fresh := m.machine.ApplyBatch(index, term, b, own || leases)
-	m.relays.applied(b)
+	m.relayedNoMore(b)
 	if leases && fresh {
 		m.noteLeases(b.Requests, results)
 	}
 	if own && fresh {
-		m.proposals.answer(b.Sequence, index, results)
+		m.answerBatch(b.Sequence, index, results)
 	}
 }
 

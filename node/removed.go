@@ -10,24 +10,32 @@ import (
 // ErrRemoved is what a member fails with when the cluster has removed it. Its id is never used again: it can come back as a new member only.
 var ErrRemoved = errors.New("node: this member has been removed from the cluster")
 
-// noteRemoved has the member end soon after it has learnt that it was removed. Not at once: as leader it still tells the others that its
-// removal is committed, and it answers whoever asked for that.
-func (m *Member) noteRemoved() {
-	if m.removedTicks > 0 || m.failed != nil || !m.served.Load().view.Removed(uint64(m.config.ID)) {
-		return
-	}
-	m.removedTicks = m.config.ElectionTicks
-	m.log(port.Warn, "this member has been removed from the cluster; it will stop")
-	// That it was committed is made durable: nobody talks to this member any more, so that it would not learn of it again.
-	m.writer.queue = append(m.writer.queue, appendRequest{batch: wal.Batch{HardState: m.writer.hardState}, done: func() {}})
+// removed ends a member soon after it has learnt that it was removed. Not at once: as leader it still tells the others that its removal is
+// committed, and it answers whoever asked for that.
+type removed struct {
+	*core
+	idle
+	views  *views
+	writer *writer
+	ticks  int // until the member ends; 0: it was not removed
 }
 
-// tickRemoved ends a removed member when its time has come.
-func (m *Member) tickRemoved() {
-	if m.removedTicks == 0 || m.stopping {
+func (r *removed) applied(uint64) {
+	if r.ticks > 0 || r.failed != nil || !r.views.served.Load().view.Removed(uint64(r.config.ID)) {
 		return
 	}
-	if m.removedTicks--; m.removedTicks == 0 {
-		m.end(ErrRemoved)
+	r.ticks = r.config.ElectionTicks
+	r.log(port.Warn, "this member has been removed from the cluster; it will stop")
+	// That it was committed is made durable: nobody talks to this member any more, so that it would not learn of it again.
+	r.writer.queue = append(r.writer.queue, appendRequest{batch: wal.Batch{HardState: r.writer.hardState}, done: func() {}})
+	r.wanted = true
+}
+
+func (r *removed) tick(port.Instant) {
+	if r.ticks == 0 || r.stopping {
+		return
+	}
+	if r.ticks--; r.ticks == 0 {
+		r.halt(ErrRemoved)
 	}
 }

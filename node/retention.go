@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"math"
 
 	"go.etcd.io/raft/v3"
@@ -23,44 +22,58 @@ const (
 	AwaitedTicks = chunkGiveUpTicks
 )
 
-// retainBytes is what the log keeps for followers in any case.
-func (m *Member) retainBytes() int64 { return max(m.config.RetainBytes, m.snapshots.lastBytes) }
+// retention is how much of the log stays.
+type retention struct {
+	*core
+	idle
+	entries *entries
+	writer  *writer
+	// awaited returns the indexes of the snapshots after which followers will want the log.
+	awaited   func() []uint64
+	followers []follower // as of the last look at the log; none unless this member leads
+	releasing bool       // segments of the log are being removed
+}
 
-// releaseLog lets go of the oldest part of the log that nobody should need. It looks once a tick, and when a snapshot is new.
-func (m *Member) releaseLog() {
-	log := m.writer.log
-	m.noteReleased()
-	m.tendFollowers()
-	keep := m.keepAfter()
+func (r *retention) tick(port.Instant) { r.release() }
+
+// retainBytes is what the log keeps for followers in any case.
+func (r *retention) retainBytes() int64 { return max(r.config.RetainBytes, r.writer.marked.bytes) }
+
+// release lets go of the oldest part of the log that nobody should need. It looks once a tick, and when a snapshot is new.
+func (r *retention) release() {
+	log := r.writer.log
+	r.noteReleased()
+	r.tendFollowers()
+	keep := r.keepAfter()
 	spans := log.Spans()
 	n := 0
 	for n+1 < len(spans) && spans[n+1].Before <= keep {
 		n++
 	}
-	if n == 0 || m.snapshots.releasing {
+	if n == 0 || r.releasing {
 		return
 	}
-	m.entries.forget(spans[n].Before)
-	m.snapshots.releasing = true
-	m.onLog("remove old segments of the log", func() error { return log.Release(keep) }, func() { m.snapshots.releasing = false })
+	r.entries.forget(spans[n].Before)
+	r.releasing = true
+	r.writer.onLog("remove old segments of the log", func() error { return log.Release(keep) }, func() { r.releasing = false })
 }
 
 // keepAfter returns the index after which all entries are kept.
-func (m *Member) keepAfter() uint64 {
-	usual := m.retainBytes()
-	keep := m.beginsBefore(usual)
-	if wanted := m.entries.last() - min(m.entries.last(), m.config.CatchUpEntries); wanted < keep {
-		keep = max(wanted, m.beginsBefore(retainEntriesTimes*usual))
+func (r *retention) keepAfter() uint64 {
+	usual := r.retainBytes()
+	keep := r.beginsBefore(usual)
+	if wanted := r.entries.last() - min(r.entries.last(), r.config.CatchUpEntries); wanted < keep {
+		keep = max(wanted, r.beginsBefore(retainEntriesTimes*usual))
 	}
-	if wanted := m.awaited(); wanted < keep {
-		keep = max(wanted, m.beginsBefore(retainPinnedTimes*usual))
+	if wanted := r.wantedAfter(); wanted < keep {
+		keep = max(wanted, r.beginsBefore(retainPinnedTimes*usual))
 	}
-	return min(keep, m.snapshots.lastIndex)
+	return min(keep, r.writer.marked.index)
 }
 
 // beginsBefore returns the index after which the log's full segments hold that many bytes, or a little more; 0 if all hold less.
-func (m *Member) beginsBefore(bytes int64) uint64 {
-	spans := m.writer.log.Spans()
+func (r *retention) beginsBefore(bytes int64) uint64 {
+	spans := r.writer.log.Spans()
 	for n := len(spans) - 1; n >= 0; n-- {
 		if bytes <= 0 {
 			return spans[n].Before
@@ -72,16 +85,16 @@ func (m *Member) beginsBefore(bytes int64) uint64 {
 	return 0
 }
 
-// awaited returns the index after which the log is wanted by followers that are being brought level, with a snapshot or from the log: where
+// wantedAfter returns the index after which the log is wanted by followers that are being brought level, with a snapshot or from the log: where
 // it grows faster than they come on, they would else be too far behind again in the end, and so for ever.
-func (m *Member) awaited() uint64 {
+func (r *retention) wantedAfter() uint64 {
 	least := uint64(math.MaxUint64)
-	for _, index := range m.awaitedSnapshots() {
+	for _, index := range r.awaited() {
 		least = min(least, index)
 	}
-	for _, f := range m.followers {
+	for _, f := range r.followers {
 		// One that does not come on is not waited for.
-		if m.now().Sub(f.since) < AwaitedTicks*m.config.TickInterval {
+		if r.now().Sub(f.since) < AwaitedTicks*r.config.TickInterval {
 			least = min(least, f.match)
 		}
 	}
@@ -97,48 +110,33 @@ type follower struct {
 }
 
 // tendFollowers notes how the followers come on. One that is level counts as coming on.
-func (m *Member) tendFollowers() {
-	if m.role != Leader {
-		m.followers = nil
+func (r *retention) tendFollowers() {
+	if r.role != Leader {
+		r.followers = nil
 		return
 	}
 	var followers []follower
-	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		if port.MemberID(id) == m.config.ID || pr.State == tracker.StateSnapshot {
+	r.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if port.MemberID(id) == r.config.ID || pr.State == tracker.StateSnapshot {
 			return
 		}
-		f := follower{id: port.MemberID(id), match: pr.Match, since: m.now()}
-		for _, old := range m.followers {
-			if old.id == f.id && old.match == f.match && f.match < m.entries.last() {
+		f := follower{id: port.MemberID(id), match: pr.Match, since: r.now()}
+		for _, old := range r.followers {
+			if old.id == f.id && old.match == f.match && f.match < r.entries.last() {
 				f.since = old.since
 			}
 		}
 		followers = append(followers, f)
 	})
-	m.followers = followers
+	r.followers = followers
 }
 
 // noteReleased learns which segments the log has given up of itself, for want of room.
-func (m *Member) noteReleased() { m.entries.forget(m.writer.log.Spans()[0].Before) }
+func (r *retention) noteReleased() { r.entries.forget(r.writer.log.Spans()[0].Before) }
 
 // makeRoom has the log give up what only followers may want, where the disk is short of room for a snapshot and the segments to come.
-func (m *Member) makeRoom() {
-	log := m.writer.log
-	bytes := m.snapshots.lastBytes + m.snapshots.lastBytes/4 + 2*m.config.SegmentBytes
-	m.onLog("make room for a snapshot", func() error { return log.MakeRoom(bytes) }, m.noteReleased)
-}
-
-// onLog has the log's lane do something, and then calls done in a turn. An error ends the member.
-func (m *Member) onLog(what string, work func() error, done func()) {
-	var err error
-	m.ports.WALLane.Run(func() { err = work() }, func() {
-		if m.failed != nil {
-			return
-		}
-		if err != nil {
-			m.fail(fmt.Errorf("%s: %w", what, err))
-			return
-		}
-		done()
-	})
+func (r *retention) makeRoom() {
+	log := r.writer.log
+	bytes := r.writer.marked.bytes + r.writer.marked.bytes/4 + 2*r.config.SegmentBytes
+	r.writer.onLog("make room for a snapshot", func() error { return log.MakeRoom(bytes) }, r.noteReleased)
 }

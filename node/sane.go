@@ -28,7 +28,7 @@ func (m *Member) stepPeer(from port.MemberID, msg *raftpb.Message) (err error) {
 			panic(p)
 		}
 		// Raft can't be used any more, and is not: this member has ended.
-		m.end(fmt.Errorf("%w: raft can't go on with the %v that member %x has sent (term %d, entry %d, commit %d): %s. %s", ErrDataLost, msg.GetType(), uint64(from),
+		m.halt(fmt.Errorf("%w: raft can't go on with the %v that member %x has sent (term %d, entry %d, commit %d): %s. %s", ErrDataLost, msg.GetType(), uint64(from),
 			msg.GetTerm(), msg.GetIndex(), msg.GetCommit(), string(said), dataLostAdvice))
 	}()
 	return m.raft.Step(msg)
@@ -41,10 +41,10 @@ const dataLostAdvice = "A disk that was put back from an old copy, cut short, or
 func (m *Member) contradicts(from port.MemberID, msg *raftpb.Message) bool {
 	switch {
 	case msg.GetType() == raftpb.MsgHeartbeat && msg.GetTerm() >= m.raft.BasicStatus().GetTerm() && m.endsBefore(msg.GetCommit()):
-		m.end(fmt.Errorf("%w: leader %x (term %d) knows that this member had acknowledged the log up to entry %d at least, but its log ends with entry %d. %s",
+		m.halt(fmt.Errorf("%w: leader %x (term %d) knows that this member had acknowledged the log up to entry %d at least, but its log ends with entry %d. %s",
 			ErrDataLost, uint64(from), msg.GetTerm(), msg.GetCommit(), m.writer.lastIndex, dataLostAdvice))
 	case msg.GetType() == raftpb.MsgAppResp && !msg.GetReject() && m.role == Leader && msg.GetTerm() == m.raft.BasicStatus().GetTerm() && m.endsBefore(msg.GetIndex()):
-		m.end(fmt.Errorf("%w: member %x (term %d) has the log up to entry %d, but this member, which leads, has it only up to entry %d: the data of this member, or of "+
+		m.halt(fmt.Errorf("%w: member %x (term %d) has the log up to entry %d, but this member, which leads, has it only up to entry %d: the data of this member, or of "+
 			"the majority that has elected it, is not what it was. %s", ErrDataLost, uint64(from), msg.GetTerm(), msg.GetIndex(), m.writer.lastIndex, dataLostAdvice))
 	default:
 		return false

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
@@ -16,30 +15,33 @@ import (
 
 // snapshots are this member's own, on its disk: they let the log be shortened and a restart be quick.
 type snapshots struct {
+	*core
+	idle
+	views     *views
+	writer    *writer
+	retention *retention
+	// receiving says whether another member's snapshot is on its way here: then none is taken.
+	receiving func() bool
 	// bytesSince and entriesSince are what was applied since the last snapshot began. What a start applies again is counted too: a member that
 	// ends before a snapshot is due, time and again, takes one all the same, and its log does not grow without end.
 	bytesSince   int64
 	entriesSince uint64
-	lastBytes    int64
-	lastIndex    uint64
-	busy         bool
-	releasing    bool // segments of the log are being removed
-	// offered is the view that raft was last told could be sent as a snapshot.
-	offered *statemachine.View
+	// busy: one is being written, or older ones are being removed.
+	busy bool
 }
 
-// loadSnapshot makes the snapshot at mark the state.
-func (m *Member) loadSnapshot(mark wal.SnapshotMark) error {
-	machine, size, err := readSnapshot(m.ports.SnapshotDisk, mark, nil)
+// load makes the snapshot at mark the state.
+func (s *snapshots) load(mark wal.SnapshotMark) error {
+	machine, size, err := readSnapshot(s.ports.SnapshotDisk, mark, nil)
 	if err != nil {
 		return err
 	}
-	m.confState = &raftpb.ConfState{}
-	if err := proto.Unmarshal(mark.ConfState, m.confState); err != nil {
+	s.confState = &raftpb.ConfState{}
+	if err := proto.Unmarshal(mark.ConfState, s.confState); err != nil {
 		return fmt.Errorf("%w: the configuration in the log's snapshot mark %d can't be read: %w", wal.ErrCorrupt, mark.Index, err)
 	}
-	m.setMachine(machine)
-	m.snapshots.lastBytes, m.snapshots.lastIndex = size, mark.Index
+	s.views.setMachine(machine)
+	s.writer.marked = savedSnapshot{mark.Index, size}
 	return nil
 }
 
@@ -66,124 +68,99 @@ func readSnapshot(d port.Disk, mark wal.SnapshotMark, beside *statemachine.View)
 	return machine, r.Size(), nil
 }
 
-// sweepSnapshots removes what the log does not point at: older snapshots, and ones that were not finished.
-func (m *Member) sweepSnapshots(keep *wal.SnapshotMark) error {
+// sweep removes what the log does not point at: older snapshots, and ones that were not finished.
+func (s *snapshots) sweep(keep *wal.SnapshotMark) error {
 	if keep == nil {
-		return snapshot.RemoveOthers(m.ports.SnapshotDisk)
+		return snapshot.RemoveOthers(s.ports.SnapshotDisk)
 	}
-	return snapshot.RemoveOthers(m.ports.SnapshotDisk, snapshot.Info{Index: keep.Index, Term: keep.Term})
+	return snapshot.RemoveOthers(s.ports.SnapshotDisk, snapshot.Info{Index: keep.Index, Term: keep.Term})
 }
 
-// tendSnapshots takes a snapshot when the log has grown enough, and does a little of the compaction that is due.
-func (m *Member) tendSnapshots() {
-	s := &m.snapshots
-	if s.offered != nil {
-		s.offered.Release()
-		s.offered = nil
-	}
-	m.compactSome()
-	m.startPostponed()
-	due := s.bytesSince >= max(m.snapshotBytes(), s.lastBytes) ||
-		m.config.SnapshotEntries > 0 && s.entriesSince >= m.config.SnapshotEntries
-	if !due || s.busy || m.stopping || m.transfers.incoming != nil || m.transfers.postponed != nil {
-		return
-	}
-	m.takeSnapshot()
+// noteApplied counts an applied entry.
+func (s *snapshots) noteApplied(bytes int64) {
+	s.entriesSince++
+	s.bytesSince += bytes
 }
 
-// snapshotBytes is what the log has to grow by for a snapshot. On a disk that has no room for segments of the usual size, a snapshot comes sooner,
+// applied takes a snapshot when the log has grown enough.
+func (s *snapshots) applied(uint64) {
+	due := s.bytesSince >= max(s.dueBytes(), s.writer.marked.bytes) ||
+		s.config.SnapshotEntries > 0 && s.entriesSince >= s.config.SnapshotEntries
+	if due && !s.busy && !s.stopping && !s.receiving() {
+		s.take()
+	}
+}
+
+// dueBytes is what the log has to grow by for a snapshot. On a disk that has no room for segments of the usual size, a snapshot comes sooner,
 // so that the log stays within a few of the smaller ones.
-func (m *Member) snapshotBytes() int64 {
-	if segment := m.writer.log.SegmentBytes(); segment < m.config.SegmentBytes {
-		return min(m.config.SnapshotBytes, 2*segment)
+func (s *snapshots) dueBytes() int64 {
+	if segment := s.writer.log.SegmentBytes(); segment < s.config.SegmentBytes {
+		return min(s.config.SnapshotBytes, 2*segment)
 	}
-	return m.config.SnapshotBytes
+	return s.config.SnapshotBytes
 }
 
-// takeSnapshot streams the published state to the disk, in the background.
-func (m *Member) takeSnapshot() {
-	s := &m.snapshots
-	view := m.AcquireView()
+// take streams the published state to the disk, in the background.
+func (s *snapshots) take() {
+	view := s.views.AcquireView()
 	index, term := view.Applied()
-	if index <= s.lastIndex || term == 0 {
+	if index <= s.writer.marked.index || term == 0 {
 		view.Release()
 		return
 	}
 	s.busy, s.bytesSince, s.entriesSince = true, 0, 0
-	m.makeRoom()
+	s.retention.makeRoom()
 	mark := wal.SnapshotMark{Index: index, Term: term, ConfState: view.ConfState()}
 	reader := view.Snapshot() // pins the view itself
 	view.Release()
-	id, disk := m.identity(), m.ports.SnapshotDisk
+	id, disk := s.config.identity(), s.ports.SnapshotDisk
 	var size int64
 	var err error
-	m.ports.SnapshotLane.Run(func() {
+	s.ports.SnapshotLane.Run(func() {
 		size, err = snapshot.Write(disk, id, mark, reader)
 	}, func() {
 		_ = reader.Close() // never fails
-		if m.failed != nil {
+		if s.failed != nil {
 			return
 		}
 		if err != nil {
-			m.fail(fmt.Errorf("write a snapshot: %w", err))
+			s.fail(fmt.Errorf("write a snapshot: %w", err))
 			return
 		}
-		m.log(port.Info, "saved snapshot", "snapshot-index", index, "bytes", size)
-		m.markSnapshot(mark, size)
+		s.log(port.Info, "saved snapshot", "snapshot-index", index, "bytes", size)
+		s.mark(mark, size)
 	})
 }
 
-// markSnapshot has the log point at a snapshot that is durable, and then lets go of what it replaces.
-func (m *Member) markSnapshot(mark wal.SnapshotMark, size int64) {
-	s := &m.snapshots
-	if mark.Index <= s.lastIndex {
+// mark has the log point at a snapshot that is durable, and then lets go of what it replaces.
+func (s *snapshots) mark(mark wal.SnapshotMark, size int64) {
+	if mark.Index <= s.writer.marked.index {
 		// A snapshot from another member overtook this one.
 		s.busy = false
 		return
 	}
-	m.writer.queue = append(m.writer.queue, appendRequest{
-		batch: wal.Batch{Snapshot: &mark, HardState: m.writer.hardState},
-		done: func() {
-			if mark.Index > s.lastIndex {
-				s.lastIndex, s.lastBytes = mark.Index, size
-			}
-			m.releaseLog()
-			m.makeRoom()
-			m.removeOlder(mark)
-		},
+	s.writer.mark(mark, size, func() {
+		s.retention.release()
+		s.retention.makeRoom()
+		s.removeOlder(mark)
 	})
+}
+
+// replaced takes notice of another member's snapshot, to which the log points now.
+func (s *snapshots) replaced(mark wal.SnapshotMark) {
+	s.bytesSince, s.entriesSince, s.busy = 0, 0, true
+	s.retention.release()
+	s.removeOlder(mark)
 }
 
 // removeOlder removes the snapshots that the one at mark makes superfluous.
-func (m *Member) removeOlder(mark wal.SnapshotMark) {
-	disk := m.ports.SnapshotDisk
+func (s *snapshots) removeOlder(mark wal.SnapshotMark) {
+	disk := s.ports.SnapshotDisk
 	var errSweep error
-	m.ports.SnapshotLane.Run(func() { errSweep = snapshot.RemoveOlder(disk, mark.Index) }, func() {
-		m.snapshots.busy = false
+	s.ports.SnapshotLane.Run(func() { errSweep = snapshot.RemoveOlder(disk, mark.Index) }, func() {
+		s.busy = false
 		if errSweep != nil {
-			m.fail(fmt.Errorf("remove old snapshots: %w", errSweep))
+			s.fail(fmt.Errorf("remove old snapshots: %w", errSweep))
 		}
 	})
-}
-
-// offerSnapshot tells raft which snapshot a follower could be sent: the present state. The view is kept for the rest of the turn, in
-// which raft's message to that follower comes.
-func (m *Member) offerSnapshot() (*raftpb.Snapshot, error) {
-	s := &m.snapshots
-	m.publish()
-	view := m.AcquireView()
-	index, term := view.Applied()
-	if index == 0 {
-		view.Release()
-		return nil, raft.ErrSnapshotTemporarilyUnavailable
-	}
-	if s.offered != nil {
-		s.offered.Release()
-	}
-	s.offered = view
-	cs := &raftpb.ConfState{}
-	if err := proto.Unmarshal(view.ConfState(), cs); err != nil {
-		panic(fmt.Sprintf("node: own configuration can't be read: %v", err))
-	}
-	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: new(index), Term: new(term), ConfState: cs}}, nil
 }

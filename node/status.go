@@ -60,22 +60,32 @@ func (m *Member) Status() Status {
 		Learner:          slices.Contains(m.confState.GetLearners(), uint64(m.config.ID)),
 		Committed:        m.raft.BasicStatus().GetCommit(),
 		Applied:          applied,
-		PendingProposals: m.proposals.window.Count(),
+		PendingProposals: m.proposals.requests,
 		PendingReads:     m.reads.count,
-		ProposalsFailed:  m.proposals.window.Failed(),
+		ProposalsFailed:  m.proposals.failed,
 		SlowReads:        m.reads.slow,
 		ReadsFailed:      m.reads.failed,
 		LateHeartbeats:   m.heartbeats.late,
 		Installing:       m.transfers.incoming != nil,
 		Leases:           m.leaseCounts,
 		LeasesHeld:       held,
-		SnapshotIndex:    m.snapshots.lastIndex,
+		SnapshotIndex:    m.writer.marked.index,
 		LogBytes:         m.snapshots.bytesSince,
 		PinnedViews:      pinned,
 		OldestView:       oldest,
 		Failed:           m.failed,
 	}
 }
+
+// Sizes are the bytes that the published view says are stored, and those that are, counted anew. It walks the whole state: it is for the
+// simulator. Call it after a turn.
+func (m *Member) Sizes() (published, stored int64) {
+	published, _ = m.served.Load().view.Sizes()
+	return published, m.machine.Recount()
+}
+
+// CompactedTo is the revision below which nothing is stored any more; -1 before the first compaction. Call it within a turn, or after one.
+func (m *Member) CompactedTo() int64 { return m.machine.CompactedTo() }
 
 // Stop ends the member's part in the cluster in good order: a leader hands leadership over if someone can take it, requests under way are
 // answered with ErrStopped, the log is closed. done is called then, within about an election timeout. The member does nothing more
@@ -125,11 +135,11 @@ func (m *Member) tickStop() {
 
 // shutDown answers what waits and closes the log.
 func (m *Member) shutDown() {
-	m.proposals.stop()
+	m.stopProposals()
 	m.stopReads()
 	m.stopAsks()
-	m.stopCompactions()
 	m.resetLeases()
+	m.duties.end()
 	m.stopTransfers()
 	m.writer.closing = true
 }

@@ -93,7 +93,7 @@ type arrived struct {
 func (m *Member) startTransfer(msg *raftpb.Message) {
 	to := port.MemberID(msg.GetTo())
 	index := msg.GetSnapshot().GetMetadata().GetIndex()
-	view := m.snapshots.offered
+	view := m.offers.view
 	if view == nil {
 		m.raft.ReportSnapshot(uint64(to), raft.SnapshotFailure)
 		return
@@ -305,12 +305,15 @@ func (m *Member) startIncoming(from port.MemberID, c chunk) error {
 	in := &incoming{from: from, stream: c.stream, msg: msg, lastProgress: m.now()}
 	in.mark = wal.SnapshotMark{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: encodeConfState(meta.GetConfState())}
 	m.transfers.incoming = in
-	id, disk := m.identity(), m.ports.SnapshotDisk
+	id, disk := m.config.identity(), m.ports.SnapshotDisk
 	m.ports.SnapshotLane.Run(func() { in.file, in.err = snapshot.Receive(disk, id, in.mark) }, func() {})
 	m.log(port.Info, "receiving snapshot", "from", from, "snapshot-index", in.mark.Index)
 	m.takeChunk(in, c)
 	return nil
 }
+
+// receiving says whether a snapshot is on its way here.
+func (m *Member) receiving() bool { return m.transfers.incoming != nil || m.transfers.postponed != nil }
 
 // startPostponed goes on with the stream that had to wait for an own snapshot.
 func (m *Member) startPostponed() {
@@ -406,6 +409,16 @@ func (m *Member) takeArrived(index, term uint64) *arrived {
 	return a
 }
 
+// installs returns what puts the snapshot that one of raft's messages holds in place; nil where it holds none.
+func (m *Member) installs(msg *raftpb.Message) func() {
+	if msg.GetSnapshot() == nil {
+		return nil
+	}
+	meta := msg.GetSnapshot().GetMetadata()
+	a := m.takeArrived(meta.GetIndex(), meta.GetTerm())
+	return func() { m.install(a) }
+}
+
 // install puts the state of a received snapshot, to which the log now points, in the place of the present one.
 func (m *Member) install(a *arrived) {
 	m.setMachine(a.machine)
@@ -416,17 +429,14 @@ func (m *Member) install(a *arrived) {
 	}
 	m.entries.reset(a.mark.Index, a.mark.Term)
 	m.entries.confState = m.confState
-	m.snapshots.lastIndex, m.snapshots.lastBytes = a.mark.Index, a.size
-	m.snapshots.bytesSince, m.snapshots.entriesSince = 0, 0
-	m.snapshots.busy = true
-	m.releaseLog()
-	m.removeOlder(a.mark)
+	m.writer.marked = savedSnapshot{a.mark.Index, a.size}
+	m.snapshots.replaced(a.mark)
 	m.peersChanged = true
-	if m.proposals.seenBeyond() {
+	if m.proposals.seenBeyond(m) {
 		m.endAsOldCopy(fmt.Sprintf("the snapshot of entry %d has requests of this member", a.mark.Index))
 		return
 	}
-	m.proposals.reconcile()
+	m.reconcileProposals()
 	m.ports.Observer.Installed(a.mark.Index, m.machine.StateHash())
 	m.log(port.Info, "installed snapshot", "snapshot-index", a.mark.Index, "bytes", a.size)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -13,7 +14,14 @@ import (
 // writer is the way of raft's storage messages into the log. One write is under way at a time; all that comes meanwhile shares the
 // next one, and its sync. Answers that depend on a write leave when it is durable.
 type writer struct {
-	log *wal.Log // touched by the lane only, once the member is open
+	*core
+	entries *entries
+	log     *wal.Log // touched by the lane only, once the member is open
+	reach   reach
+	// marked is the newest snapshot that the log points at: a restart begins from it.
+	marked savedSnapshot
+	// deliver passes on raft's answers, once what they speak of is durable.
+	deliver func([]*raftpb.Message)
 	// queue waits for the write under way.
 	queue []appendRequest
 	busy  bool
@@ -26,22 +34,30 @@ type writer struct {
 	// unsettled: there was a write since the log was last marked as settled; wroteAt is when the last one was done.
 	unsettled bool
 	wroteAt   port.Instant
-	closing   bool
-	closed    bool
+	// closing: the log is closed as soon as nothing is left to write, and whenClosed is called then.
+	closing    bool
+	whenClosed func()
+	closed     bool
 }
 
 type appendRequest struct {
 	batch     wal.Batch
 	responses []*raftpb.Message
-	// install is the state that a received snapshot holds, to take the place of the present one.
-	install *arrived
-	// done, if not nil, is called when the batch is durable.
+	// install, if not nil, is called when the batch is durable, before the answers leave: it puts a received state in the present one's place.
+	install func()
+	// done, if not nil, is called when the batch is durable and the answers have left.
 	done func()
 }
 
-// add takes one MsgStorageAppend.
-func (w *writer) add(m *Member, msg *raftpb.Message) {
-	r := appendRequest{responses: msg.GetResponses()}
+// savedSnapshot is a snapshot on this member's disk.
+type savedSnapshot struct {
+	index uint64
+	bytes int64
+}
+
+// add takes one MsgStorageAppend. install is what to do with the snapshot that it holds, nil if there is none.
+func (w *writer) add(msg *raftpb.Message, install func()) {
+	r := appendRequest{responses: msg.GetResponses(), install: install}
 	r.batch.Entries = msg.GetEntries()
 	w.note(r.batch.Entries)
 	if msg.Term != nil {
@@ -55,12 +71,11 @@ func (w *writer) add(m *Member, msg *raftpb.Message) {
 			ConfState: encodeConfState(msg.GetSnapshot().GetMetadata().GetConfState()),
 		}
 		w.lastIndex, w.lastTerm = r.batch.Snapshot.Index, r.batch.Snapshot.Term
-		r.install = m.takeArrived(r.batch.Snapshot.Index, r.batch.Snapshot.Term)
 	}
 	if len(r.batch.Entries) == 0 && r.batch.Snapshot == nil && w.idle() {
 		// What the answers speak of is durable already. A follower that hears no more than that the commit index moved would else sync
 		// its disk a second time for each entry.
-		m.deliver(r.responses)
+		w.deliver(r.responses)
 		r.responses = nil
 	}
 	w.queue = append(w.queue, r)
@@ -93,8 +108,8 @@ func (r *appendRequest) lazy() bool {
 }
 
 // start begins a write of all that waits, unless one is under way or there is nothing that matters.
-func (w *writer) start(m *Member) {
-	if w.busy || w.closed || m.failed != nil {
+func (w *writer) start() {
+	if w.busy || w.closed || w.failed != nil {
 		return
 	}
 	matters := false
@@ -108,15 +123,15 @@ func (w *writer) start(m *Member) {
 		if n := len(w.queue); n > 1 {
 			w.queue = append(w.queue[:0], w.queue[n-1])
 		}
-		w.maybeClose(m)
+		w.maybeClose()
 		return
 	}
 	w.unsettled = true
-	w.write(m, false)
+	w.write(false)
 }
 
 // write begins a write of all that waits. With settle, the log is then marked as synced up to its end.
-func (w *writer) write(m *Member, settle bool) {
+func (w *writer) write(settle bool) {
 	requests := w.queue
 	w.queue, w.busy = nil, true
 	batches := make([]wal.Batch, len(requests))
@@ -125,10 +140,10 @@ func (w *writer) write(m *Member, settle bool) {
 		batches[i] = requests[i].batch
 		marked = marked || batches[i].Snapshot != nil
 	}
-	log, file, slot := w.log, m.reach.file, m.reach.next()
+	log, file, slot := w.log, w.reach.file, w.reach.next()
 	var err error
 	var at wal.Reach
-	m.ports.WALLane.Run(func() {
+	w.ports.WALLane.Run(func() {
 		err = log.Write(batches...)
 		if err == nil && settle {
 			err = log.Settle()
@@ -139,33 +154,46 @@ func (w *writer) write(m *Member, settle bool) {
 		}
 	}, func() {
 		w.busy = false
-		if m.failed != nil {
+		if w.failed != nil {
 			return
 		}
 		if err != nil {
-			m.fail(err)
+			w.fail(err)
 			return
 		}
-		w.wroteAt = m.now()
-		m.noteReach(at, marked, settle)
-		m.written(requests)
+		w.wroteAt = w.now()
+		w.noteReach(at, marked, settle)
+		w.written(requests)
+	})
+}
+
+// mark has the log point at a snapshot that is durable, and then calls done.
+func (w *writer) mark(mark wal.SnapshotMark, size int64, done func()) {
+	w.queue = append(w.queue, appendRequest{
+		batch: wal.Batch{Snapshot: &mark, HardState: w.hardState},
+		done: func() {
+			if mark.Index > w.marked.index {
+				w.marked = savedSnapshot{mark.Index, size}
+			}
+			done()
+		},
 	})
 }
 
 // written goes on with what waited for these requests to be durable, in their order.
-func (m *Member) written(requests []appendRequest) {
+func (w *writer) written(requests []appendRequest) {
 	for i := range requests {
 		r := &requests[i]
 		if r.install != nil {
-			if m.install(r.install); m.failed != nil {
+			if r.install(); w.failed != nil {
 				return
 			}
 		}
-		m.entries.append(r.batch.Entries)
+		w.entries.append(r.batch.Entries)
 		if r.batch.HardState != nil {
-			m.writer.durable = r.batch.HardState
+			w.durable = r.batch.HardState
 		}
-		m.deliver(r.responses)
+		w.deliver(r.responses)
 		if r.done != nil {
 			r.done()
 		}
@@ -177,8 +205,8 @@ const settleAfter = 500 * time.Millisecond
 
 // settle writes what nothing waits for when the member is at rest, and marks the log as synced up to its end, in the log and beside it, so that
 // damage to it is told from a torn tail.
-func (w *writer) settle(m *Member) {
-	if w.busy || w.closed || !w.unsettled || m.failed != nil || m.now().Sub(w.wroteAt) < settleAfter {
+func (w *writer) settle() {
+	if w.busy || w.closed || !w.unsettled || w.failed != nil || w.now().Sub(w.wroteAt) < settleAfter {
 		return
 	}
 	for i := range w.queue {
@@ -187,18 +215,33 @@ func (w *writer) settle(m *Member) {
 		}
 	}
 	w.unsettled = false
-	w.write(m, true)
+	w.write(true)
 }
 
 // maybeClose closes the log when the member stops and nothing is left to write.
-func (w *writer) maybeClose(m *Member) {
+func (w *writer) maybeClose() {
 	if !w.closing || w.busy || w.closed {
 		return
 	}
 	w.closed = true
-	log, file := w.log, m.reach.file
-	m.ports.WALLane.Run(func() { _ = log.Close() }, func() {
+	log, file := w.log, w.reach.file
+	w.ports.WALLane.Run(func() { _ = log.Close() }, func() {
 		// Errors matter no more: all was synced that was acknowledged.
-		m.ports.ReachLane.Run(func() { _ = errors.Join(file.Sync(), file.Close()) }, m.stopDone)
+		w.ports.ReachLane.Run(func() { _ = errors.Join(file.Sync(), file.Close()) }, w.whenClosed)
+	})
+}
+
+// onLog has the log's lane do something, and then calls done in a turn. An error ends the member.
+func (w *writer) onLog(what string, work func() error, done func()) {
+	var err error
+	w.ports.WALLane.Run(func() { err = work() }, func() {
+		if w.failed != nil {
+			return
+		}
+		if err != nil {
+			w.fail(fmt.Errorf("%s: %w", what, err))
+			return
+		}
+		done()
 	})
 }

@@ -79,7 +79,7 @@ func (c *candidate) campaign() {
 		c.calls.move()
 	}
 	c.calls.visit(c.chance.Duration(time.Second, 25*time.Second), func(m *node.Member, done func(any, uint64)) func() {
-		return call.Campaign(m, r.limits, &v3electionpb.CampaignRequest{Name: rec.Name, Lease: c.lease.ID, Value: rec.Value},
+		return call.Campaign(r.gate, m, call.Caller{}, &v3electionpb.CampaignRequest{Name: rec.Name, Lease: c.lease.ID, Value: rec.Value},
 			func(resp *v3electionpb.CampaignResponse, err error) { answered(done, resp, err) })
 	}, func(p reply) {
 		resp, ok := p.value.(*v3electionpb.CampaignResponse)
@@ -122,7 +122,7 @@ func (c *candidate) lead(key *v3electionpb.LeaderKey, more int) {
 		rec := c.record(linearizability.Proclaim)
 		rec.Key, rec.Revision, rec.Value = key.GetKey(), key.GetRev(), c.value()
 		c.calls.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
-			call.Proclaim(m, r.limits, &v3electionpb.ProclaimRequest{Leader: key, Value: rec.Value},
+			call.Proclaim(r.gate, m, call.Caller{}, &v3electionpb.ProclaimRequest{Leader: key, Value: rec.Value},
 				func(resp *v3electionpb.ProclaimResponse, err error) { answered(done, resp, err) })
 			return nil
 		}, func(p reply) {
@@ -165,7 +165,7 @@ func (c *candidate) leave(key *v3electionpb.LeaderKey) {
 	rec := c.record(linearizability.Resign)
 	rec.Key, rec.Revision = key.GetKey(), key.GetRev()
 	c.calls.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
-		call.Resign(m, r.limits, &v3electionpb.ResignRequest{Leader: key}, func(resp *v3electionpb.ResignResponse, err error) { answered(done, resp, err) })
+		call.Resign(r.gate, m, call.Caller{}, &v3electionpb.ResignRequest{Leader: key}, func(resp *v3electionpb.ResignResponse, err error) { answered(done, resp, err) })
 		return nil
 	}, func(p reply) {
 		if is[*v3electionpb.ResignResponse](p.value) {
@@ -186,7 +186,7 @@ func (r *Run) askLeader(c *caller) {
 		rec := &linearizability.ElectionRecord{Kind: linearizability.Leader, Client: c.id, Name: electionName, Call: r.stamp(), Return: linearizability.Never}
 		r.elections = append(r.elections, rec)
 		c.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
-			call.Leader(m, r.limits, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse, err error) { answered(done, resp, err) })
+			call.Leader(r.gate, m, call.Caller{}, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse, err error) { answered(done, resp, err) })
 			return nil
 		}, func(p reply) {
 			switch v := p.value.(type) {

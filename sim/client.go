@@ -102,7 +102,7 @@ func (q *question) carry() {
 		return
 	}
 	epoch := s.host.Epoch()
-	do(s.now.member, q.c.run.limits, q.msg, func(a answer) {
+	do(s.now.member, q.c.run.gate, q.msg, func(a answer) {
 		a.epoch = epoch
 		q.answer(a)
 	})
@@ -247,29 +247,29 @@ func (a answer) hash() uint64 {
 }
 
 // do has the member serve one request.
-func do(m *node.Member, l call.Limits, msg proto.Message, done func(answer)) {
+func do(m *node.Member, g *call.Gate, msg proto.Message, done func(answer)) {
 	switch r := msg.(type) {
 	case *pb.RangeRequest:
-		serve(m, l, call.Range, r, func(a call.RangeAnswer) proto.Message { return a.Response() }, true, done)
+		serve(m, g, &call.Range, r, func(a call.RangeAnswer) proto.Message { return a.Response() }, true, done)
 	case *pb.PutRequest:
-		serve(m, l, call.Put, r, identity[*pb.PutResponse], false, done)
+		serve(m, g, &call.Put, r, identity[*pb.PutResponse], false, done)
 	case *pb.DeleteRangeRequest:
-		serve(m, l, call.DeleteRange, r, identity[*pb.DeleteRangeResponse], false, done)
+		serve(m, g, &call.DeleteRange, r, identity[*pb.DeleteRangeResponse], false, done)
 	case *pb.TxnRequest:
-		serve(m, l, call.Txn, r, identity[*pb.TxnResponse], false, done)
+		serve(m, g, &call.Txn, r, identity[*pb.TxnResponse], false, done)
 	case *pb.CompactionRequest:
-		serve(m, l, call.Compact, r, identity[*pb.CompactionResponse], false, done)
+		serve(m, g, &call.Compact, r, identity[*pb.CompactionResponse], false, done)
 	case *pb.LeaseGrantRequest:
-		serve(m, l, call.LeaseGrant, r, identity[*pb.LeaseGrantResponse], false, done)
+		serve(m, g, &call.LeaseGrant, r, identity[*pb.LeaseGrantResponse], false, done)
 	case *pb.LeaseRevokeRequest:
-		serve(m, l, call.LeaseRevoke, r, identity[*pb.LeaseRevokeResponse], false, done)
+		serve(m, g, &call.LeaseRevoke, r, identity[*pb.LeaseRevokeResponse], false, done)
 	}
 }
 
 func identity[R proto.Message](r R) proto.Message { return r }
 
-func serve[Req, Resp any](m *node.Member, l call.Limits, u call.Unary[Req, Resp], r Req, message func(Resp) proto.Message, reads bool, done func(answer)) {
-	call.Do(m, u, l, r, func(resp Resp, o call.Outcome, err error) {
+func serve[Req, Resp any](m *node.Member, g *call.Gate, u *call.Unary[Req, Resp], r Req, message func(Resp) proto.Message, reads bool, done func(answer)) {
+	call.Do(g, m, call.Caller{}, u, r, func(resp Resp, o *call.Outcome, err error) {
 		a := answer{err: err, index: o.Applied.Index, position: o.Applied.Position}
 		if o.View != nil {
 			a.index, _ = o.View.Applied()

@@ -231,6 +231,7 @@ func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role
 			}
 		}
 	}
+	r.seat.run.lostVote.turns(r, term, role)
 	r.role, r.term = role, term
 }
 

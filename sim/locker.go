@@ -65,7 +65,7 @@ func (l *locker) lock() {
 		l.calls.move()
 	}
 	l.calls.visit(l.chance.Duration(time.Second, 25*time.Second), func(m *node.Member, done func(any, uint64)) func() {
-		return call.Lock(m, r.limits, &v3lockpb.LockRequest{Name: rec.Name, Lease: rec.Lease.ID}, func(resp *v3lockpb.LockResponse, err error) { answered(done, resp, err) })
+		return call.Lock(r.gate, m, call.Caller{}, &v3lockpb.LockRequest{Name: rec.Name, Lease: rec.Lease.ID}, func(resp *v3lockpb.LockResponse, err error) { answered(done, resp, err) })
 	}, func(p reply) {
 		resp, ok := p.value.(*v3lockpb.LockResponse)
 		if !ok {
@@ -109,7 +109,7 @@ func (l *locker) hold(rec *linearizability.LockRecord, writes int) {
 		}
 		rec.Until = r.now()
 		l.calls.visit(2*time.Second, func(m *node.Member, done func(any, uint64)) func() {
-			call.Unlock(m, r.limits, &v3lockpb.UnlockRequest{Key: rec.Key}, func(resp *v3lockpb.UnlockResponse, err error) { answered(done, resp, err) })
+			call.Unlock(r.gate, m, call.Caller{}, &v3lockpb.UnlockRequest{Key: rec.Key}, func(resp *v3lockpb.UnlockResponse, err error) { answered(done, resp, err) })
 			return nil
 		}, func(p reply) {
 			if _, ok := p.value.(*v3lockpb.UnlockResponse); ok && !l.gone && !l.over() && l.chance.Permille(600) {

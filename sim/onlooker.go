@@ -57,7 +57,7 @@ func (o *onlooker) open(s *seat) {
 	}
 	o.cancel = nil
 	s.host.Do(0, world.Request, func() {
-		o.cancel = call.Observe(o.res.member, r.limits, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse) {
+		o.cancel = call.Observe(r.gate, o.res.member, call.Caller{}, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse) {
 			kv := proto.CloneOf(resp.GetKv())
 			deliver(func() {
 				r.world.Note(world.Judged, uint64(s.peer.ID), uint64(o.calls.id), answer{response: resp}.hash())

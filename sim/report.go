@@ -153,6 +153,7 @@ func (c *Counts) add(o Counts) {
 	c.LetIn += o.LetIn
 	c.Aged += o.Aged
 	c.FoundOut += o.FoundOut
+	c.VotesLost += o.VotesLost
 	c.Judged += o.Judged
 	c.Undecided += o.Undecided
 }

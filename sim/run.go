@@ -40,7 +40,7 @@ type Run struct {
 	story   story
 	counts  Counts
 
-	limits call.Limits
+	gate *call.Gate
 
 	history linearizability.History
 	groups  []string // of each operation in the history
@@ -59,6 +59,7 @@ type Run struct {
 
 	// onLeader, if not nil, is told of each member that comes to lead.
 	onLeader func(*resident)
+	lostVote *lostVote // a member that is to crash as it asks for votes; nil: none
 
 	lull    int64 // until then clients ask for nothing
 	healed  bool  // trouble is over
@@ -91,6 +92,7 @@ type Counts struct {
 	Late, Wiped                           uint64 // members that started late; disks that were lost
 	Barred, LetIn                         uint64 // members that did not start after that; members that began anew, as nobody knew them
 	Aged, FoundOut                        uint64 // old copies put in the place of a member's disks; runs that ended as they found that out
+	VotesLost                             uint64 // members that were crashed as they asked for votes, or had just got them
 	Judged, Undecided                     uint64 // requests that porcupine judged, or could not in time
 }
 
@@ -137,8 +139,8 @@ func Simulate(o Options) Result {
 
 // newRun prepares a run, and takes over the source from which raft draws.
 func newRun(seed uint64, tracer *world.Tracer) *Run {
-	r := &Run{setup: pickSetup(seed), world: world.New(seed, tracer), limits: call.DefaultLimits()}
-	r.limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
+	r := &Run{setup: pickSetup(seed), world: world.New(seed, tracer), gate: &call.Gate{Limits: call.DefaultLimits()}}
+	r.gate.Limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
 	rand.Reader = r.world.Stream("raft")
 	r.story = story{world: r.world, tracer: tracer}
 	r.checks = newChecks(r)
@@ -209,6 +211,7 @@ func (r *Run) live() {
 	r.deposals()
 	r.wipes()
 	r.oldCopies()
+	r.lostVotes()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()
 	if len(r.present()) < len(r.seats) {

@@ -102,7 +102,7 @@ func (s *session) renew(round int, rec *linearizability.LeaseRecord) {
 		Asked: asked, Until: asked + int64(unknownFor), Outcome: linearizability.Unknown}})
 	patience := s.calls.chance.Duration(300*time.Millisecond, 3*time.Second)
 	s.calls.visit(patience, func(m *node.Member, done func(any, uint64)) func() {
-		call.Do(m, call.LeaseKeepAlive, s.run.limits, &pb.LeaseKeepAliveRequest{ID: rec.ID}, func(resp *pb.LeaseKeepAliveResponse, _ call.Outcome, err error) {
+		call.Do(s.run.gate, m, call.Caller{}, &call.LeaseKeepAlive, &pb.LeaseKeepAliveRequest{ID: rec.ID}, func(resp *pb.LeaseKeepAliveResponse, _ *call.Outcome, err error) {
 			answered(done, resp, err)
 		})
 		return nil
@@ -137,8 +137,8 @@ func (s *session) look() {
 		return
 	}
 	s.calls.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
-		call.Do(m, call.LeaseTimeToLive, s.run.limits, &pb.LeaseTimeToLiveRequest{ID: rec.ID, Keys: true},
-			func(resp *pb.LeaseTimeToLiveResponse, _ call.Outcome, err error) { answered(done, resp, err) })
+		call.Do(s.run.gate, m, call.Caller{}, &call.LeaseTimeToLive, &pb.LeaseTimeToLiveRequest{ID: rec.ID, Keys: true},
+			func(resp *pb.LeaseTimeToLiveResponse, _ *call.Outcome, err error) { answered(done, resp, err) })
 		return nil
 	}, func(p reply) {
 		v, ok := p.value.(*pb.LeaseTimeToLiveResponse)

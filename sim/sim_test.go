@@ -122,6 +122,7 @@ func TestSimulate_SeedsKeepAllPromisesAndReachEverything(t *testing.T) {
 		{"late first starts", sum.Counts.Late}, {"lost disks", sum.Counts.Wiped}, {"members refused for an empty disk", sum.Counts.Barred},
 		{"members that began anew", sum.Counts.LetIn},
 		{"old copies put back", sum.Counts.Aged}, {"members that found out that their data was an old copy", sum.Counts.FoundOut},
+		{"members that crashed as they asked for votes", sum.Counts.VotesLost},
 		{"responses with several revisions", sum.Counts.Packs}, {"fragments with several revisions", sum.Counts.PackFragments},
 		{"watches that a compaction overtook in the midst", sum.Counts.OvertakenWithin},
 		{"locks", sum.Counts.Locked}, {"elections won", sum.Counts.Elected},

@@ -178,6 +178,7 @@ network      %d messages: %d lost, %d blocked, %d repeated
 members      %d changes of leader, %d snapshots installed, %d batches twice in the log, %d compactions carried out
 empty disks  %d members started late; %d lost their disks: %d times one was refused, %d began anew as nobody knew them
 old copies   %d put back while all members were down; %d times the member found it out
+lost votes   %d times a member crashed as it asked for votes, or had just got them
 catching up  %d snapshots and %d times old entries of the log sent; %d members away under load, %d of them level by a snapshot
 requests     %d: %d answered, %d refused, %d unknown; porcupine judged %d, could not decide %d
 services     %d watch events told, %d watches overtaken by compactions; %d renewals of leases, %d locks, %d elections won
@@ -194,6 +195,7 @@ speed        %d simulated seconds in %.1f CPU seconds, %.1f s of wall clock
 		c.Leaders, c.Installed, c.Duplicates, c.Removals,
 		c.Late, c.Wiped, c.Barred, c.LetIn,
 		c.Aged, c.FoundOut,
+		c.VotesLost,
 		c.SnapshotsSent, c.LogsSent, c.Lags, c.LagSnapshots,
 		t.Ops, c.Answered, c.Refused, c.Unknown, c.Judged, c.Undecided,
 		c.Told, c.Overtaken, c.Renewed, c.Locked, c.Elected,

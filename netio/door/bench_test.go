@@ -64,7 +64,7 @@ func BenchmarkEncodeRange(b *testing.B) {
 	for i := range 1000 {
 		backend.apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte{byte(i >> 8), byte(i)}, Value: bytes.Repeat([]byte{1}, 256)}})
 	}
-	v := backend.View()
+	v := backend.AcquireView()
 	defer v.Release()
 	r := clientv3.OpGet("\x00", clientv3.WithFromKey())
 	request := &pb.RangeRequest{Key: r.KeyBytes(), RangeEnd: r.RangeBytes()}

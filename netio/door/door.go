@@ -26,33 +26,22 @@ import (
 
 	"github.com/detcd/detcd/netio/door/listen"
 	"github.com/detcd/detcd/netio/logging"
-	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/watch"
-	"github.com/detcd/detcd/statemachine"
 )
 
 // Backend is the member behind the doors. Any goroutine may call it; views come pinned, and the caller releases them.
 type Backend interface {
-	// Propose has a request put into the log and applied. The request belongs to the backend.
-	Propose(context.Context, *pb.InternalRaftRequest) (node.Applied, error)
-	// Linearize returns a view that holds all that was acknowledged before.
-	Linearize(context.Context) (*statemachine.View, error)
-	// View returns the newest view at hand.
-	View() *statemachine.View
-	// Status returns what the member said of itself last. It does not block.
-	Status() node.Status
-	// Renew gives a lease its whole time again; ttl is in seconds, 0: there is no such lease.
-	Renew(ctx context.Context, id int64) (ttl int64, err error)
+	// Local and Port do not block. Port is how watchers hear of events.
+	call.Local
+	watch.Port
+	// Wait waits for what a call needs. Its errors are the member's, and ctx's: then the outcome is unknown.
+	Wait(context.Context, call.Need) call.Result
 	// Turn has fn run in one of the member's next turns, without waiting for it. False: the member has ended.
 	Turn(fn func(m call.Member)) bool
-	// TimeToLive asks the leader about a lease.
-	TimeToLive(ctx context.Context, id int64) (node.LeaseTTL, error)
 	// Begin has begin run in one of the member's turns and waits until it calls done, in that turn or a later one. When ctx ends first, what
 	// begin returned is called in a turn, and Begin returns at once.
 	Begin(ctx context.Context, begin func(m call.Member, done func()) (cancel func())) error
-	// Port is how watchers hear of events.
-	watch.Port
 }
 
 // Config is what the doors are told.
@@ -98,6 +87,7 @@ const (
 // Door serves clients of one member.
 type Door struct {
 	config  Config
+	gate    *call.Gate
 	backend Backend
 	log     *zap.Logger
 	slow    slowLog
@@ -154,7 +144,8 @@ func New(c Config, b Backend) (*Door, error) {
 	if c.WatchProgressInterval == 0 {
 		c.WatchProgressInterval = defaultProgressInterval
 	}
-	d := &Door{config: c, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe(),
+	gate := &call.Gate{Limits: c.Limits, Log: logging.NewPort(c.Logger)}
+	d := &Door{config: c, gate: gate, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe(),
 		rejected: logging.NewRarely(rejectedPause)}
 	d.slow.log = c.Logger
 	d.checks, d.checkTotal = newCheckMetrics()

@@ -113,19 +113,19 @@ func TestErrors_OfImpatientClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close(context.Background())
-	d.config.Limits.MaxRequestBytes = 1 << 20
+	d.gate.Limits.MaxRequestBytes = 1 << 20
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	late, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
 	defer cancel()
 	put := func(ctx context.Context) error {
 		_, err := d.observed(ctx, d.methods.byName["/etcdserverpb.KV/Put"], func(ctx context.Context) (any, error) {
-			return kvService.Methods[1].Handler(d, ctx, func(m any) error { m.(*pb.PutRequest).Key = []byte("k"); return nil }, nil)
+			return api[0].Methods[1].Handler(d, ctx, func(m any) error { m.(*pb.PutRequest).Key = []byte("k"); return nil }, nil)
 		})
 		return err
 	}
 	read := func(ctx context.Context) error {
-		_, err := kvService.Methods[0].Handler(d, ctx, func(m any) error { m.(*pb.RangeRequest).Key = []byte("k"); return nil }, nil)
+		_, err := api[0].Methods[0].Handler(d, ctx, func(m any) error { m.(*pb.RangeRequest).Key = []byte("k"); return nil }, nil)
 		return err
 	}
 	for _, c := range []struct {

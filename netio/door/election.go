@@ -5,51 +5,29 @@ import (
 	"sync"
 
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"google.golang.org/grpc"
 
 	"github.com/detcd/detcd/node/call"
 )
 
-// electionService is the Election service.
-type electionService struct {
-	v3electionpb.UnimplementedElectionServer
-	door *Door
-}
-
-// Campaign waits to be elected.
-func (e *electionService) Campaign(ctx context.Context, r *v3electionpb.CampaignRequest) (*v3electionpb.CampaignResponse, error) {
-	return await(ctx, e.door, call.Campaign, r)
-}
-
-// Proclaim changes the leader's value.
-func (e *electionService) Proclaim(ctx context.Context, r *v3electionpb.ProclaimRequest) (*v3electionpb.ProclaimResponse, error) {
-	return await(ctx, e.door, atOnce(call.Proclaim), r)
-}
-
-// Resign gives leadership back.
-func (e *electionService) Resign(ctx context.Context, r *v3electionpb.ResignRequest) (*v3electionpb.ResignResponse, error) {
-	return await(ctx, e.door, atOnce(call.Resign), r)
-}
-
-// Leader says who leads.
-func (e *electionService) Leader(ctx context.Context, r *v3electionpb.LeaderRequest) (*v3electionpb.LeaderResponse, error) {
-	return await(ctx, e.door, atOnce(call.Leader), r)
-}
-
-// Observe tells who leads, and again each time that changes.
-func (e *electionService) Observe(r *v3electionpb.LeaderRequest, stream v3electionpb.Election_ObserveServer) error {
+// serveObserve tells who leads, and again each time that changes.
+func serveObserve(srv any, stream grpc.ServerStream) error {
+	d := srv.(*Door)
+	r := new(v3electionpb.LeaderRequest)
+	if err := stream.RecvMsg(r); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	seen := &leaders{news: make(chan struct{}, 1)}
 	finished := make(chan error, 1)
 	go func() {
-		_, err := await(ctx, e.door, func(m call.Member, l call.Limits, r *v3electionpb.LeaderRequest, done func(struct{}, error)) func() {
-			return call.Observe(m, l, r, seen.push, func(err error) { done(struct{}{}, err) })
-		}, r)
+		_, err := await(ctx, d, observing(seen.push), r)
 		finished <- err
 	}()
 	for {
 		for n := seen.pop(); n != nil; n = seen.pop() {
-			if err := stream.Send(n); err != nil {
+			if err := stream.SendMsg(n); err != nil {
 				return err
 			}
 		}
@@ -60,6 +38,13 @@ func (e *electionService) Observe(r *v3electionpb.LeaderRequest, stream v3electi
 		case err := <-finished:
 			return err
 		}
+	}
+}
+
+// observing is call.Observe as a call whose answer is its end.
+func observing(each func(*v3electionpb.LeaderResponse)) starter[*v3electionpb.LeaderRequest, struct{}] {
+	return func(g *call.Gate, m call.Member, who call.Caller, r *v3electionpb.LeaderRequest, done func(struct{}, error)) func() {
+		return call.Observe(g, m, who, r, each, func(err error) { done(struct{}{}, err) })
 	}
 }
 

@@ -26,14 +26,16 @@ type single struct {
 	index    uint64
 	sequence uint64
 	status   node.Status
-	// stuck, unless nil, is what Propose and Linearize wait for.
+	// stuck, unless nil, is what Wait waits for.
 	stuck chan struct{}
-	// onLinearize, unless nil, is called by Linearize first.
+	// onLinearize, unless nil, is called by Wait before a linearized read.
 	onLinearize func()
 	// renew, unless nil, is what renewing does in a turn.
 	renew func(id int64, done func(int64, error))
 	hub   watch.Hub
 	ends  []lessor.End
+	// stopped has every call that waits for the member answered with ErrStopped.
+	stopped bool
 	// later is called before the turn ends.
 	later []func()
 }
@@ -81,6 +83,9 @@ func (s *single) applyInTurn(r *pb.InternalRaftRequest) statemachine.Result {
 }
 
 func (s *single) wait(ctx context.Context) error {
+	if s.stopped {
+		return node.ErrStopped
+	}
 	if s.stuck == nil {
 		return nil
 	}
@@ -92,28 +97,27 @@ func (s *single) wait(ctx context.Context) error {
 	}
 }
 
-// Propose implements Backend.
-func (s *single) Propose(ctx context.Context, r *pb.InternalRaftRequest) (node.Applied, error) {
+// Wait implements Backend: whatever is needed is there at once, in a turn.
+func (s *single) Wait(ctx context.Context, need call.Need) (got call.Result) {
 	if err := s.wait(ctx); err != nil {
-		return node.Applied{}, err
+		return call.Result{Err: err}
 	}
-	result := s.apply(r)
-	return node.Applied{Response: result.Response, Index: s.index, Term: 2}, result.Err
-}
-
-// Linearize implements Backend.
-func (s *single) Linearize(ctx context.Context) (*statemachine.View, error) {
-	if err := s.wait(ctx); err != nil {
-		return nil, err
-	}
-	if s.onLinearize != nil {
+	if need.Kind == call.Read && s.onLinearize != nil {
 		s.onLinearize()
 	}
-	return s.View(), nil
+	switch need.Kind { // without a turn where that is not needed, for the benchmarks
+	case call.Read:
+		return call.Result{View: s.AcquireView()}
+	case call.Apply:
+		result := s.apply(need.Request)
+		return call.Result{Applied: node.Applied{Response: result.Response, Index: s.index, Term: 2}, Err: result.Err}
+	}
+	s.turn(func() { call.NewQuestion(func(r call.Result) { got = r }).Ask(turns{s}, need) })
+	return got
 }
 
-// View implements Backend.
-func (s *single) View() *statemachine.View {
+// AcquireView implements Backend.
+func (s *single) AcquireView() *statemachine.View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.machine.Published()
@@ -128,33 +132,20 @@ func (s *single) Status() node.Status {
 	return s.status
 }
 
-// Renew implements Backend: a lease's time never passes.
-func (s *single) Renew(ctx context.Context, id int64) (ttl int64, err error) {
-	if err := s.wait(ctx); err != nil {
-		return 0, err
-	}
-	v := s.View()
-	defer v.Release()
-	l, _ := v.Lease(id)
-	return l.TTL, nil
-}
-
 // Turn implements Backend.
 func (s *single) Turn(fn func(call.Member)) bool {
+	if s.stopped {
+		return false
+	}
 	s.turn(func() { fn(turns{s}) })
 	return true
 }
 
-// TimeToLive implements Backend.
-func (s *single) TimeToLive(_ context.Context, id int64) (node.LeaseTTL, error) {
-	v := s.View()
-	defer v.Release()
-	l, found := v.Lease(id)
-	return node.LeaseTTL{Granted: l.TTL, Remaining: l.TTL, Found: found}, nil
-}
-
 // Begin implements Backend.
 func (s *single) Begin(ctx context.Context, begin func(call.Member, func()) func()) error {
+	if s.stopped {
+		return node.ErrStopped
+	}
 	done := make(chan struct{})
 	var cancel func()
 	s.turn(func() { cancel = begin(turns{s}, func() { close(done) }) })
@@ -166,9 +157,6 @@ func (s *single) Begin(ctx context.Context, begin func(call.Member, func()) func
 		return ctx.Err()
 	}
 }
-
-// AcquireView implements watch.Port.
-func (s *single) AcquireView() *statemachine.View { return s.View() }
 
 // Attach implements watch.Port.
 func (s *single) Attach(i *watch.Interest, from int64) { s.turn(func() { s.hub.Attach(i, from) }) }

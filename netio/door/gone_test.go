@@ -2,7 +2,6 @@ package door
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -21,11 +20,11 @@ func TestDoor_ARequestOfAStreamThatIsGoneIsNotBegun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b.onLinearize = func() { t.Error("a read was begun") }
-	if _, err := do(ctx, d, &call.Range, &pb.RangeRequest{Key: []byte("a")}); !errors.Is(err, context.Canceled) {
+	if _, err := carry(ctx, d, &call.Range, &pb.RangeRequest{Key: []byte("a")}); status.Code(err) != codes.Canceled {
 		t.Errorf("a range: error %v", err)
 	}
 	before := b.Status().Applied
-	if _, err := do(ctx, d, &call.Put, &pb.PutRequest{Key: []byte("a")}); status.Code(err) != codes.Canceled || b.Status().Applied != before {
+	if _, err := carry(ctx, d, &call.Put, &pb.PutRequest{Key: []byte("a")}); status.Code(err) != codes.Canceled || b.Status().Applied != before {
 		t.Errorf("a put: error %v, applied %d after %d", err, b.Status().Applied, before)
 	}
 }
@@ -42,7 +41,7 @@ func TestDoor_AViewIsNotReadForAStreamThatIsGone(t *testing.T) {
 		t.Error("the view was read")
 		return call.Range.Finish(r, o)
 	}
-	if _, err := do(ctx, d, &read, &pb.RangeRequest{Key: []byte("a")}); !errors.Is(err, context.Canceled) {
+	if _, err := carry(ctx, d, &read, &pb.RangeRequest{Key: []byte("a")}); status.Code(err) != codes.Canceled {
 		t.Errorf("error %v", err)
 	}
 	b.turn(func() {

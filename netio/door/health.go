@@ -12,6 +12,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
+
+	"github.com/detcd/detcd/node/call"
 )
 
 // check is one thing that must hold for a member to be alive or ready.
@@ -109,7 +111,7 @@ func (d *Door) serveHealth(w http.ResponseWriter, r *http.Request) {
 
 // ill says what is wrong with the member, or, unless local, the cluster; nothing when all is well.
 func (d *Door) ill(ctx context.Context, local bool, excluded []string) string {
-	view := d.backend.View()
+	view := d.backend.AcquireView()
 	alarms := view.Alarms()
 	view.Release()
 	for _, a := range alarms {
@@ -136,7 +138,7 @@ func (d *Door) ill(ctx context.Context, local bool, excluded []string) string {
 
 // checkLocalRead proves that a view can be read: it takes nothing but memory.
 func (d *Door) checkLocalRead(context.Context) error {
-	d.backend.View().Release()
+	d.backend.AcquireView().Release()
 	return nil
 }
 
@@ -154,18 +156,18 @@ func (d *Door) checkReady(ctx context.Context) error {
 // checkRead proves that this member and a quorum can serve a read. The error is etcd's text without the code: people and their monitors read it. The wait ends by
 // this door's clock or by the member's, and either is the same word.
 func (d *Door) checkRead(ctx context.Context) error {
-	view, err := d.backend.Linearize(ctx)
+	got := d.backend.Wait(ctx, call.Need{Kind: call.Read})
 	switch {
-	case err == nil:
-		view.Release()
-	case errors.Is(err, context.DeadlineExceeded):
+	case got.Err == nil:
+		got.View.Release()
+	case errors.Is(got.Err, context.DeadlineExceeded):
 		return rpctypes.ErrTimeout
 	}
-	return rpctypes.Error(err)
+	return rpctypes.Error(got.Err)
 }
 
 func (d *Door) checkCorruption(context.Context) error {
-	view := d.backend.View()
+	view := d.backend.AcquireView()
 	defer view.Release()
 	for _, a := range view.Alarms() {
 		if a.GetAlarm() == pb.AlarmType_CORRUPT {
@@ -176,7 +178,7 @@ func (d *Door) checkCorruption(context.Context) error {
 }
 
 func (d *Door) checkLearner(context.Context) error {
-	view := d.backend.View()
+	view := d.backend.AcquireView()
 	defer view.Release()
 	if m, _ := view.Member(uint64(d.backend.Status().ID)); m.Learner {
 		return fmt.Errorf("not supported for learner")

@@ -131,7 +131,7 @@ func (d *Door) serveVersion(w http.ResponseWriter, r *http.Request) {
 	if !only(w, r, http.MethodGet) {
 		return
 	}
-	view := d.backend.View()
+	view := d.backend.AcquireView()
 	cluster := view.ClusterVersion()
 	view.Release()
 	if cluster == "" {

@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
 
 	"github.com/detcd/detcd/node/call"
 )
@@ -14,10 +15,10 @@ import (
 // renewalsMax is how many renewals of one stream may wait for their answers, or to be sent; beyond that the client's sending waits.
 const renewalsMax = 1024
 
-// LeaseKeepAlive renews leases. It does not wait for one answer before it takes the next request: what comes together is begun in one turn
+// serveKeepAlive renews leases. It does not wait for one answer before it takes the next request: what comes together is begun in one turn
 // of the member and goes to the leader together. Answers keep the order of the requests.
-func (l *leaseService) LeaseKeepAlive(stream pb.Lease_LeaseKeepAliveServer) error {
-	s := &renewals{door: l.door, stream: stream, news: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+func serveKeepAlive(d *Door, who call.Caller, stream grpc.ServerStream) error {
+	s := &renewals{door: d, who: who, stream: stream, news: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	go func() { s.end(s.receive()) }()
 	return s.run()
 }
@@ -25,7 +26,8 @@ func (l *leaseService) LeaseKeepAlive(stream pb.Lease_LeaseKeepAliveServer) erro
 // renewals are those of one stream, on their way from its receiver through the member's turns to its sender.
 type renewals struct {
 	door   *Door
-	stream pb.Lease_LeaseKeepAliveServer
+	who    call.Caller
+	stream grpc.ServerStream
 	news   chan struct{} // capacity 1: the oldest renewal is answered, or the stream ends
 	room   chan struct{} // capacity 1: the queue is no longer full
 
@@ -79,7 +81,7 @@ func (s *renewals) add(n *renewal) error {
 	s.asked = true
 	s.mu.Unlock()
 	if ask && !s.door.backend.Turn(s.begin) {
-		return rpctypes.ErrGRPCStopped
+		s.answer(n, nil, rpctypes.ErrGRPCStopped)
 	}
 	return nil
 }
@@ -91,7 +93,7 @@ func (s *renewals) begin(m call.Member) {
 	s.waiting, s.asked = s.spare[:0], false
 	s.mu.Unlock()
 	for _, n := range batch {
-		call.Do(m, call.LeaseKeepAlive, s.door.config.Limits, &n.request, func(resp *pb.LeaseKeepAliveResponse, _ call.Outcome, err error) {
+		call.Do(s.door.gate, m, s.who, &call.LeaseKeepAlive, &n.request, func(resp *pb.LeaseKeepAliveResponse, _ *call.Outcome, err error) {
 			s.answer(n, resp, err)
 		})
 	}

@@ -19,7 +19,7 @@ func (s *single) leased(id int64) int64 {
 
 // keys is the number of keys.
 func (s *single) keys() int {
-	v := s.View()
+	v := s.AcquireView()
 	defer v.Release()
 	return v.Keys()
 }

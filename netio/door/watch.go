@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/watch"
 )
 
@@ -25,27 +26,21 @@ const (
 	requestsMax = 16
 )
 
-// watchService is the Watch service.
-type watchService struct {
-	pb.UnimplementedWatchServer
-	door *Door
-}
-
-// Watch serves the watchers of one stream: one goroutine receives requests, this one does all else. A client that reads slowly holds
+// serveWatch serves the watchers of one stream: one goroutine receives requests, this one does all else. A client that reads slowly holds
 // up this goroutine alone, and that pins no view while it sends.
-func (w *watchService) Watch(stream pb.Watch_WatchServer) error {
+func serveWatch(d *Door, _ call.Caller, stream grpc.ServerStream) error {
 	s := &watching{
-		door: w.door, stream: stream,
+		door: d, stream: stream,
 		wake: make(chan struct{}, 1), requests: make(chan *pb.WatchRequest, requestsMax), failed: make(chan error, 1),
 	}
-	limits := &w.door.config.Limits
-	s.watch = watch.NewStream(w.door.backend, watch.Options{
+	limits := &d.gate.Limits
+	s.watch = watch.NewStream(d.backend, watch.Options{
 		FragmentBytes: limits.MaxRequestBytes + requestOverhead, Room: s.encoder.room, Wake: s.awake,
 	})
-	w.door.traffic.watchStreams.Add(1)
+	d.traffic.watchStreams.Add(1)
 	defer func() {
 		s.watch.Close()
-		w.door.traffic.watchStreams.Add(-1)
+		d.traffic.watchStreams.Add(-1)
 		s.account(0, 0, 0)
 	}()
 	go s.receive()
@@ -235,8 +230,8 @@ func (d *Door) linearizeBriefly(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.config.ElectionTimeout)
 	defer cancel()
-	if v, err := d.backend.Linearize(ctx); err == nil {
-		v.Release()
+	if got := d.backend.Wait(ctx, call.Need{Kind: call.Read}); got.Err == nil {
+		got.View.Release()
 	}
 }
 

@@ -106,7 +106,7 @@ func TestEncodeRange_IsTheMessage(t *testing.T) {
 	for i := range 50 {
 		b.apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte{'k', byte(i)}, Value: make([]byte, i*i), Lease: 0}})
 	}
-	v := b.View()
+	v := b.AcquireView()
 	defer v.Release()
 	for _, r := range []*pb.RangeRequest{
 		{Key: []byte{'k', 3}},

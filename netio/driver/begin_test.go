@@ -17,10 +17,10 @@ func TestDriver_AsksAboutLeases(t *testing.T) {
 	var wg sync.WaitGroup
 	for id := range int64(50) {
 		wg.Go(func() {
-			if ttl, err := d.Renew(t.Context(), id); ttl != id || err != nil {
+			if ttl, err := renew(d, t.Context(), id); ttl != id || err != nil {
 				t.Errorf("lease %d: ttl %d, error %v: another's answer?", id, ttl, err)
 			}
-			if left, err := d.TimeToLive(t.Context(), id); left.Granted != id || !left.Found || err != nil {
+			if left, err := timeToLive(d, t.Context(), id); left.Granted != id || !left.Found || err != nil {
 				t.Errorf("lease %d: %+v, error %v: another's answer?", id, left, err)
 			}
 		})
@@ -29,7 +29,7 @@ func TestDriver_AsksAboutLeases(t *testing.T) {
 	if err := d.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Renew(context.Background(), 1); !errors.Is(err, ErrStopped) {
+	if _, err := renew(d, context.Background(), 1); !errors.Is(err, ErrStopped) {
 		t.Errorf("after the end: error %v, want ErrStopped", err)
 	}
 }

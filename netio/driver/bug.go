@@ -34,16 +34,8 @@ func (d *Driver) caught(then func()) {
 func (d *Driver) giveUp(items []item) {
 	d.finished = true
 	for i := range items {
-		c := items[i].call
-		switch {
-		case items[i].kind != itemCall:
-		case i > 0:
-			c.refuse()
-		case c.kind == callDo && c.linked && c.state.Load() == callAnswered:
-			// It was claimed for fn, which did not return.
-			d.calls.remove(c)
-			c.answered.err = ErrStopped
-			c.done <- struct{}{}
+		if i > 0 && items[i].kind == itemCall {
+			items[i].call.refuse()
 		}
 	}
 }

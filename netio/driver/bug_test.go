@@ -25,7 +25,7 @@ func TestDriver_APanicEndsTheMember(t *testing.T) {
 			d.Receive(2, nil)
 		},
 		"in a call": func(d *Driver, f *fake) {
-			if err := d.Do(context.Background(), func(Member) { panic("impossible") }); !errors.Is(err, ErrStopped) {
+			if err := inTurn(d, func() { panic("impossible") }); !errors.Is(err, ErrStopped) {
 				t.Errorf("the call is answered with %v", err)
 			}
 		},
@@ -59,7 +59,7 @@ func TestDriver_APanicEndsTheMember(t *testing.T) {
 			if err := <-waits; !errors.Is(err, ErrStopped) {
 				t.Errorf("a call that waits is answered with %v", err)
 			}
-			if err := d.Do(context.Background(), func(Member) {}); !errors.Is(err, ErrStopped) {
+			if err := inTurn(d, func() {}); !errors.Is(err, ErrStopped) {
 				t.Errorf("a later call is answered with %v", err)
 			}
 			if err := d.Stop(context.Background()); err != nil {

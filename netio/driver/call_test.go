@@ -24,12 +24,12 @@ func TestDriver_CallsThatAreGivenUp(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				if _, err := d.Linearize(ctx); !errors.Is(err, context.Canceled) {
+				if _, err := linearize(d, ctx); !errors.Is(err, context.Canceled) {
 					t.Errorf("error %v, want the context's", err)
 				}
 			})
 			wg.Go(func() {
-				if _, err := d.Renew(ctx, 7); !errors.Is(err, context.Canceled) {
+				if _, err := renew(d, ctx, 7); !errors.Is(err, context.Canceled) {
 					t.Errorf("error %v, want the context's", err)
 				}
 			})
@@ -70,7 +70,7 @@ func TestDriver_GivingUpRacesWithTheAnswer(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				go cancel()
 				if i%2 == 0 {
-					if v, err := d.Linearize(ctx); err == nil {
+					if v, err := linearize(d, ctx); err == nil {
 						v.Release()
 					}
 				} else if a, err := d.Propose(ctx, &pb.InternalRaftRequest{}); err == nil && a.Index == 0 {
@@ -120,7 +120,7 @@ func BenchmarkDriver_Linearize(b *testing.B) {
 	d.Start(f)
 	b.ReportAllocs()
 	for b.Loop() {
-		v, err := d.Linearize(b.Context())
+		v, err := linearize(d, b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,15 +1,14 @@
 // Package driver gives a member its turns in the real world: a goroutine drains an inbox of messages, API calls, timers and
-// finished work, lets the member handle all of it, and ends the turn once. While it has nothing to do it sleeps, and whoever puts something in
-// then takes one turn as a guest. It implements the member's clock and lanes, and
-// gives the doors blocking calls.
+// finished work, lets the member handle all of it, and ends the turn once. While there is nothing to do it sleeps. Whoever puts something in then takes one
+// turn itself, as a guest. The package also has the member's clock and lanes, and the wait of the doors for what their calls need (Wait).
 //
-// It leaves to node what a call means, to the caller to build the member (New, then node.Open with Clock and Lane, then
-// Start), and to netio's other packages the network and the disk.
+// What a call means is node/call's. The caller builds the member: New, then node.Open with Clock and Lane, then Start. The network and the disk are other
+// packages of netio.
 //
 // Concurrency: the methods of a Driver may be called by any goroutine, from Start on; Clock, Lane and Start itself come
-// before that, from one goroutine. One goroutine at a time takes turns, the driver's or a guest, and it alone touches the member, except for
-// the methods that that offers to any goroutine; the inbox's lock hands turns over. So no lock may be held by a caller that something called
-// from a turn takes.
+// before that, from one goroutine. One goroutine at a time takes turns: the driver's, or a guest. It alone touches the member; TryLinearize and
+// AcquireView are exempt. The inbox's lock hands turns over. Whatever is called from a turn may take locks: a caller of the Driver must not hold
+// one of those.
 package driver
 
 import (
@@ -113,45 +112,35 @@ func (d *Driver) Start(m Member) {
 	go d.run()
 }
 
-// Propose has a request put into the log and applied, and waits for that. The request belongs to the member from this call on.
-// Errors are those of node's Propose, and ctx's: then the outcome is unknown.
-func (d *Driver) Propose(ctx context.Context, r *pb.InternalRaftRequest) (Applied, error) {
-	if err := ctx.Err(); err != nil {
-		return Applied{}, err
+// Wait waits for what a call needs, whatever Kind that is. Errors are those of the member, and ctx's: then the outcome is unknown. A view comes pinned: the
+// caller releases it.
+func (d *Driver) Wait(ctx context.Context, need calls.Need) calls.Result {
+	if need.Kind == calls.Read {
+		// Where the member is alone, its answer needs no turn.
+		if v, ok := d.member.TryLinearize(); ok {
+			// Asked in this order: a member that was cut off does not know that it has ended, and another may be at its place.
+			if d.over.Load() {
+				v.Release()
+				return calls.Result{Err: ErrStopped}
+			}
+			return calls.Result{View: v}
+		}
 	}
-	c := newCall(d, callPropose)
-	c.request = r
-	a := c.wait(ctx)
-	return a.applied, a.err
+	if err := ctx.Err(); err != nil {
+		return calls.Result{Err: err}
+	}
+	return newCall(d, need).wait(ctx)
 }
 
-// Linearize returns a view that holds everything acknowledged before this call by any member. It is pinned: the caller
-// releases it. Errors are those of node's Linearize, and ctx's.
-func (d *Driver) Linearize(ctx context.Context) (*View, error) {
-	if v, ok := d.member.TryLinearize(); ok {
-		// Asked in this order: a member that was cut off does not know that it has ended, and another may be at its place.
-		if d.over.Load() {
-			v.Release()
-			return nil, ErrStopped
-		}
-		return v, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	a := newCall(d, callLinearize).wait(ctx)
-	return a.view, a.err
+// Propose has a request of this process's own, and not of a client's, put into the log and applied, and waits for that. The request belongs to the member from this
+// call on. Errors are those of Wait.
+func (d *Driver) Propose(ctx context.Context, r *pb.InternalRaftRequest) (Applied, error) {
+	a := d.Wait(ctx, calls.Need{Kind: calls.Apply, Request: r})
+	return a.Applied, a.Err
 }
 
 // View returns the newest view this member knows of, which may be old. It is pinned: the caller releases it.
 func (d *Driver) View() *View { return d.member.AcquireView() }
-
-// Do has fn run in a turn and waits for that. fn may call the member. After an error fn was not run, nor will be.
-func (d *Driver) Do(ctx context.Context, fn func(Member)) error {
-	c := newCall(d, callDo)
-	c.do = fn
-	return c.wait(ctx).err
-}
 
 // Status returns what the member said of itself at the end of its last turn. It does not wait.
 func (d *Driver) Status() Status { return *d.status.Load() }
@@ -227,7 +216,7 @@ func (d *Driver) run() {
 	d.over.Store(true)
 	d.closeInbox()
 	for c := d.calls.first(); c != nil; c = d.calls.first() {
-		c.answer(answer{err: ErrStopped})
+		c.answer(calls.Result{Err: ErrStopped})
 	}
 }
 
@@ -293,26 +282,7 @@ func (d *Driver) begin(c *call) {
 		return
 	}
 	d.calls.add(c)
-	switch c.kind {
-	case callPropose:
-		r := c.request
-		c.request = nil
-		d.member.Propose(r, c.onApplied)
-	case callLinearize:
-		d.member.Linearize(c.onView)
-	case callRenew:
-		d.member.Renew(c.lease, c.onRenewed)
-	case callTimeToLive:
-		d.member.TimeToLive(c.lease, c.onTTL)
-	case callDo:
-		// Claimed first: a caller whose ctx ends now must not believe that fn never runs.
-		if !c.state.CompareAndSwap(callWaiting, callAnswered) {
-			d.calls.remove(c)
-			c.recycle()
-			return
-		}
-		c.do(d.member)
-		d.calls.remove(c)
-		c.done <- struct{}{}
-	}
+	need := c.need
+	c.need.Request = nil // it is the member's
+	c.question.Ask(d.member, need)
 }

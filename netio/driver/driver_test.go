@@ -28,7 +28,7 @@ func TestDriver_AnswersEveryCallOnce(t *testing.T) {
 				mu.Lock()
 				indices = append(indices, a.Index)
 				mu.Unlock()
-				v, err := d.Linearize(t.Context())
+				v, err := linearize(d, t.Context())
 				if err != nil {
 					t.Error(err)
 					return

@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	calls "github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/watch"
@@ -146,7 +147,30 @@ func (f *fake) lent() bool {
 // do runs fn in a turn.
 func do(t *testing.T, d *Driver, fn func()) {
 	t.Helper()
-	if err := d.Do(context.Background(), func(Member) { fn() }); err != nil {
+	if err := inTurn(d, fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func inTurn(d *Driver, fn func()) error {
+	return d.Begin(context.Background(), func(_ calls.Member, done func()) func() {
+		fn()
+		done()
+		return nil
+	})
+}
+
+func linearize(d *Driver, ctx context.Context) (*View, error) {
+	a := d.Wait(ctx, calls.Need{Kind: calls.Read})
+	return a.View, a.Err
+}
+
+func renew(d *Driver, ctx context.Context, lease int64) (ttl int64, err error) {
+	a := d.Wait(ctx, calls.Need{Kind: calls.Renew, Lease: lease})
+	return a.Lease.Granted, a.Err
+}
+
+func timeToLive(d *Driver, ctx context.Context, lease int64) (LeaseTTL, error) {
+	a := d.Wait(ctx, calls.Need{Kind: calls.Time, Lease: lease})
+	return a.Lease, a.Err
 }

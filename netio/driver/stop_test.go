@@ -20,7 +20,7 @@ func TestDriver_StopAnswersWhatWaits(t *testing.T) {
 		answers <- err
 	}()
 	go func() {
-		_, err := d.Linearize(context.Background())
+		_, err := linearize(d, context.Background())
 		answers <- err
 	}()
 	for held := 0; held < 2; {
@@ -40,7 +40,7 @@ func TestDriver_StopAnswersWhatWaits(t *testing.T) {
 	if _, err := d.Propose(context.Background(), &pb.InternalRaftRequest{}); !errors.Is(err, ErrStopped) {
 		t.Errorf("after the end: error %v, want ErrStopped", err)
 	}
-	if _, err := d.Linearize(context.Background()); !errors.Is(err, ErrStopped) {
+	if _, err := linearize(d, context.Background()); !errors.Is(err, ErrStopped) {
 		t.Errorf("after the end: error %v, want ErrStopped", err)
 	}
 	d.Receive(2, []byte("late")) // must not block
@@ -57,7 +57,7 @@ func TestDriver_NoLocalReadsAfterTheEnd(t *testing.T) {
 	f := newFake(t)
 	f.ignoreEnd, f.local = true, true
 	d := f.start(Options{StopLimit: time.Millisecond})
-	v, err := d.Linearize(context.Background())
+	v, err := linearize(d, context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestDriver_NoLocalReadsAfterTheEnd(t *testing.T) {
 	if err := d.Stop(context.Background()); !errors.Is(err, ErrNotGraceful) {
 		t.Errorf("error %v, want ErrNotGraceful", err)
 	}
-	if _, err := d.Linearize(context.Background()); !errors.Is(err, ErrStopped) {
+	if _, err := linearize(d, context.Background()); !errors.Is(err, ErrStopped) {
 		t.Errorf("error %v, want ErrStopped", err)
 	}
 	if f.lent() {

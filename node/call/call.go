@@ -1,8 +1,9 @@
-// Package call is what each call of the API means: how a request is validated, whether it goes through the log, reads a linearizable
-// view, asks the leader or is answered at once, and what is made of the outcome. It is written once; the gRPC door and the simulator's clients both go
-// through it, and differ only in how they wait.
+// Package call is what each call of the API means, and the gate that all of them pass (Gate): how a request is validated, whether it goes through the
+// log, reads a linearizable view, asks the leader or is answered at once, and what is made of the outcome. It is written once. The doors and the simulator's
+// clients both go through it, and differ only in how they wait (Pending).
 //
-// Concurrency: everything here is a pure function of its arguments; any goroutine may call it.
+// Concurrency: a Gate and the kinds of calls may be used by any goroutine. A call that is under way belongs to one caller at a time; those that begin in a turn of
+// the member belong to its turns.
 package call
 
 import (
@@ -10,7 +11,6 @@ import (
 
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/lessor"
-	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
 )
 
@@ -43,7 +43,7 @@ const (
 	Timed
 )
 
-// Step is what a call needs before it can be answered.
+// Step is which way a call goes.
 type Step struct {
 	Way     Way
 	Request *pb.InternalRaftRequest // with Proposed
@@ -54,7 +54,7 @@ type Step struct {
 	Ends bool
 }
 
-// Outcome is what came of the step.
+// Outcome is what came of the way.
 type Outcome struct {
 	// View is pinned while Finish runs (with Locally and Linearized, and with Timed where it was asked for).
 	View    *statemachine.View
@@ -62,114 +62,26 @@ type Outcome struct {
 	// Revision, with Renewed and Timed, is that of the newest view before the leader was asked: what the answer's header says, so that it is
 	// not ahead of what the lease was seen alive at.
 	Revision int64
-	TTL      int64         // with Renewed: seconds, 0 if there is no such lease
-	Lease    node.LeaseTTL // with Timed
+	Lease    node.LeaseTTL // with Timed; with Renewed only its Granted, 0 if there is no such lease
 	Ends     []lessor.End  // with Linearized where it was asked for: Member.LeaseEnds, as of after the view
-	Status   node.Status
+	Status   node.Status   // the answering member's, as of the answer; zero where the gate has refused the call
 	Limits   Limits
 }
 
-// Unary is one call of the API.
+// Unary is one call of the API: a request, and an answer.
 type Unary[Req, Resp any] struct {
+	// Method is its full name in gRPC.
+	Method string
+	// VotersOnly says that a learner refuses the call even where it could answer it from what it knows itself.
+	VotersOnly bool
 	// Begin validates the request. Its errors are the API's (rpctypes), and certain: nothing has happened.
 	Begin func(l Limits, r Req) (Step, error)
 	// Finish makes the answer, with its header. It may take as long as the answer is large.
 	Finish func(r Req, o Outcome) (Resp, error)
 }
 
-// Member is what a call needs of the member that it is made of. *node.Member is one, within its turns.
-type Member interface {
-	Propose(*pb.InternalRaftRequest, func(node.Applied, error))
-	Linearize(func(*statemachine.View, error))
-	AcquireView() *statemachine.View
-	Renew(id int64, done func(ttl int64, err error))
-	TimeToLive(id int64, done func(t node.LeaseTTL, err error))
-	LeaseEnds() []lessor.End
-	Watch() *watch.Hub
-	Status() node.Status
-}
-
-var _ Member = (*node.Member)(nil)
-
-// Do makes a call; done is called within one of the member's turns (in this very one if the call is refused at once).
-func Do[Req, Resp any](m Member, u Unary[Req, Resp], l Limits, r Req, done func(Resp, Outcome, error)) {
-	var none Resp
-	step, err := u.Begin(l, r)
-	if err != nil {
-		done(none, Outcome{}, err)
-		return
-	}
-	read := func(v *statemachine.View, err error) {
-		o := Outcome{View: v, Status: m.Status(), Limits: l}
-		if err != nil {
-			done(none, o, err)
-			return
-		}
-		defer v.Release()
-		if step.Ends {
-			o.Ends = m.LeaseEnds()
-		}
-		resp, err := u.Finish(r, o)
-		done(resp, o, err)
-	}
-	switch step.Way {
-	case Locally:
-		read(m.AcquireView(), nil)
-	case Linearized:
-		m.Linearize(read)
-	case Proposed:
-		proposeWithin(m, l, step.Request, func(a node.Applied, err error) {
-			o := Outcome{Applied: a, Status: m.Status(), Limits: l}
-			if err != nil {
-				done(none, o, err)
-				return
-			}
-			resp, err := u.Finish(r, o)
-			done(resp, o, err)
-		})
-	case Renewed, Timed:
-		ask(m, u, l, step, r, done)
-	}
-}
-
-// ask makes a call that the leader answers.
-func ask[Req, Resp any](m Member, u Unary[Req, Resp], l Limits, step Step, r Req, done func(Resp, Outcome, error)) {
-	o := Outcome{Limits: l, Revision: headRevision(m)}
-	finish := func(err error) {
-		o.Status = m.Status()
-		var resp Resp
-		if err == nil {
-			resp, err = u.Finish(r, o)
-		}
-		done(resp, o, err)
-	}
-	if step.Way == Renewed {
-		m.Renew(step.Lease, func(ttl int64, err error) {
-			o.TTL = ttl
-			finish(err)
-		})
-		return
-	}
-	m.TimeToLive(step.Lease, func(t node.LeaseTTL, err error) {
-		o.Lease = t
-		if err != nil || !step.View {
-			finish(err)
-			return
-		}
-		m.Linearize(func(v *statemachine.View, err error) {
-			if err != nil {
-				finish(err)
-				return
-			}
-			defer v.Release()
-			o.View = v
-			finish(nil)
-		})
-	})
-}
-
-func headRevision(m Member) int64 {
-	v := m.AcquireView()
+func headRevision(at Local) int64 {
+	v := at.AcquireView()
 	defer v.Release()
 	return v.Revision()
 }

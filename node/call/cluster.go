@@ -2,9 +2,12 @@ package call
 
 import (
 	"fmt"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Version is the version of the etcd API that is served: what /version and Maintenance.Status report. Clients parse it.
@@ -18,6 +21,7 @@ const emptyBytes = 4 << 10
 
 // MemberList lists the cluster's members (Cluster.MemberList).
 var MemberList = Unary[*pb.MemberListRequest, *pb.MemberListResponse]{
+	Method: pb.Cluster_MemberList_FullMethodName,
 	Begin: func(_ Limits, r *pb.MemberListRequest) (Step, error) {
 		return Step{Way: readingWay(!r.GetLinearizable())}, nil
 	},
@@ -35,7 +39,8 @@ var MemberList = Unary[*pb.MemberListRequest, *pb.MemberListResponse]{
 // Status says how one member is (Maintenance.Status), from what it knows itself. Its errors are what operators and tools look at: no leader, and each
 // alarm that is up.
 var Status = Unary[*pb.StatusRequest, *pb.StatusResponse]{
-	Begin: func(Limits, *pb.StatusRequest) (Step, error) { return Step{Way: Locally}, nil },
+	Method: pb.Maintenance_Status_FullMethodName,
+	Begin:  func(Limits, *pb.StatusRequest) (Step, error) { return Step{Way: Locally}, nil },
 	Finish: func(_ *pb.StatusRequest, o Outcome) (*pb.StatusResponse, error) {
 		s := o.Status
 		total, inUse := o.View.Sizes()
@@ -63,4 +68,22 @@ var Status = Unary[*pb.StatusRequest, *pb.StatusResponse]{
 		}
 		return resp, nil
 	},
+}
+
+// Members can't change yet (Cluster).
+var (
+	MemberAdd     = notYet[*pb.MemberAddRequest, *pb.MemberAddResponse](pb.Cluster_MemberAdd_FullMethodName)
+	MemberRemove  = notYet[*pb.MemberRemoveRequest, *pb.MemberRemoveResponse](pb.Cluster_MemberRemove_FullMethodName)
+	MemberUpdate  = notYet[*pb.MemberUpdateRequest, *pb.MemberUpdateResponse](pb.Cluster_MemberUpdate_FullMethodName)
+	MemberPromote = notYet[*pb.MemberPromoteRequest, *pb.MemberPromoteResponse](pb.Cluster_MemberPromote_FullMethodName)
+)
+
+// notYet is a call that this version does not have.
+func notYet[Req, Resp any](method string) Unary[Req, Resp] {
+	return refused[Req, Resp](method, errNotYet(method))
+}
+
+// errNotYet is gRPC's own word for a method that a service does not have.
+func errNotYet(method string) error {
+	return status.Error(codes.Unimplemented, "method "+method[strings.LastIndexByte(method, '/')+1:]+" not implemented")
 }

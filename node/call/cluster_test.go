@@ -22,6 +22,9 @@ type fakeCluster struct {
 	members []*fakeMember
 }
 
+// newGate is a gate with etcd's limits, through which everybody may do everything.
+func newGate() *call.Gate { return &call.Gate{Limits: call.DefaultLimits()} }
+
 func newCluster(t testing.TB, members int) *fakeCluster {
 	c := &fakeCluster{t: t, head: statemachine.New()}
 	for i := range members {

@@ -2,12 +2,9 @@ package call
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/detcd/detcd/node"
 )
 
 // What etcd's election service answers beside the errors of KV and leases.
@@ -20,9 +17,9 @@ var (
 // Campaign waits until it is elected (Election.Campaign). It queues up as Lock does, and is answered, refused and cancelled as that
 // is; a lease that campaigns already keeps its place and gets the request's value. The header is that of the entry into the queue, and where that gave
 // a place its new value, of the state before, as etcd's. Where the key is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
-func Campaign(m Member, l Limits, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
+func Campaign(g *Gate, m Member, who Caller, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
 	c := &contender{
-		member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), expired: errNotLeader,
+		gate: g, member: m, who: who, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), expired: errNotLeader,
 	}
 	c.settle = func(_ *pb.ResponseHeader, err error) {
 		if err != nil {
@@ -35,20 +32,21 @@ func Campaign(m Member, l Limits, r *v3electionpb.CampaignRequest, done func(*v3
 		leader := &v3electionpb.LeaderKey{Name: r.GetName(), Key: c.key, Rev: c.create, Lease: c.lease}
 		done(&v3electionpb.CampaignResponse{Header: c.header, Leader: leader}, nil)
 	}
-	return c.start()
+	return c.start(v3electionpb.Election_Campaign_FullMethodName, r)
 }
 
 // Proclaim gives the leader a new value, if it still leads (Election.Proclaim): else the error is "election: not leader". A leader key
 // without a lease gets one of 60 s, as in etcd. It begins in a turn, as Do; done is called once.
-func Proclaim(m Member, l Limits, r *v3electionpb.ProclaimRequest, done func(*v3electionpb.ProclaimResponse, error)) {
+func Proclaim(g *Gate, m Member, who Caller, r *v3electionpb.ProclaimRequest, done func(*v3electionpb.ProclaimResponse, error)) {
 	leader := r.GetLeader()
-	if leader == nil {
-		done(nil, errMissingLeaderKey)
+	who, err := g.admitLeader(who, m, v3electionpb.Election_Proclaim_FullMethodName, r, leader)
+	if err != nil {
+		done(nil, throughLibrary(err))
 		return
 	}
 	put := func(lease int64) {
 		op := putOp(leader.GetKey(), r.GetValue(), lease)
-		ifLeader(m, l, leader, op, func(resp *pb.TxnResponse, err error) {
+		ifLeader(g, m, who, leader, op, func(resp *pb.TxnResponse, err error) {
 			switch {
 			case err != nil:
 				done(nil, throughLibrary(err))
@@ -63,22 +61,24 @@ func Proclaim(m Member, l Limits, r *v3electionpb.ProclaimRequest, done func(*v3
 		put(leader.GetLease())
 		return
 	}
-	proposeWithin(m, l, sessionLease(l), func(a node.Applied, err error) {
+	Do(g, m, who, &LeaseGrant, sessionLease(), func(resp *pb.LeaseGrantResponse, _ *Outcome, err error) {
 		if err != nil {
 			done(nil, throughLibrary(err))
 			return
 		}
-		put(a.Response.(*pb.LeaseGrantResponse).GetID())
+		put(resp.GetID())
 	})
 }
 
 // Resign ends a leadership: it deletes the leader's key, if that is still the same one (Election.Resign). It begins in a turn, as Do.
-func Resign(m Member, l Limits, r *v3electionpb.ResignRequest, done func(*v3electionpb.ResignResponse, error)) {
-	if r.GetLeader() == nil {
-		done(nil, errMissingLeaderKey)
+func Resign(g *Gate, m Member, who Caller, r *v3electionpb.ResignRequest, done func(*v3electionpb.ResignResponse, error)) {
+	leader := r.GetLeader()
+	who, err := g.admitLeader(who, m, v3electionpb.Election_Resign_FullMethodName, r, leader)
+	if err != nil {
+		done(nil, throughLibrary(err))
 		return
 	}
-	ifLeader(m, l, r.GetLeader(), deleteOp(r.GetLeader().GetKey()), func(resp *pb.TxnResponse, err error) {
+	ifLeader(g, m, who, leader, deleteOp(leader.GetKey()), func(resp *pb.TxnResponse, err error) {
 		if err != nil {
 			done(nil, throughLibrary(err))
 			return
@@ -87,30 +87,31 @@ func Resign(m Member, l Limits, r *v3electionpb.ResignRequest, done func(*v3elec
 	})
 }
 
-// ifLeader makes an operation on a leader's key, if that exists since the leader was elected.
-func ifLeader(m Member, l Limits, leader *v3electionpb.LeaderKey, op *pb.RequestOp, done func(*pb.TxnResponse, error)) {
-	r := &pb.TxnRequest{Compare: []*pb.Compare{revisionIs(pb.Compare_CREATE, leader.GetKey(), leader.GetRev())}, Success: []*pb.RequestOp{op}}
-	step, err := Txn.Begin(l, r)
-	if err == nil && m.Status().Learner {
-		err = rpctypes.ErrGRPCNotSupportedForLearner
+// admitLeader is admit for a call of whoever leads, which names its key.
+func (g *Gate) admitLeader(who Caller, at Local, method string, request any, leader *v3electionpb.LeaderKey) (Caller, error) {
+	if err := g.enter(who, at, method); err != nil {
+		return who, err
 	}
+	if leader == nil {
+		return who, errMissingLeaderKey
+	}
+	return g.pass(who, at, method, request)
+}
+
+// ifLeader makes an operation on a leader's key, if that exists since the leader was elected.
+func ifLeader(g *Gate, m Member, who Caller, leader *v3electionpb.LeaderKey, op *pb.RequestOp, done func(*pb.TxnResponse, error)) {
+	r := &pb.TxnRequest{Compare: []*pb.Compare{revisionIs(pb.Compare_CREATE, leader.GetKey(), leader.GetRev())}, Success: []*pb.RequestOp{op}}
+	Do(g, m, who, &Txn, r, func(resp *pb.TxnResponse, _ *Outcome, err error) { done(resp, err) })
+}
+
+// Leader says who leads, linearized; "election: no leader" where nobody does (Election.Leader). It begins in a turn, as Do.
+func Leader(g *Gate, m Member, who Caller, r *v3electionpb.LeaderRequest, done func(*v3electionpb.LeaderResponse, error)) {
+	who, err := g.admit(who, m, v3electionpb.Election_Leader_FullMethodName, r)
 	if err != nil {
 		done(nil, throughLibrary(err))
 		return
 	}
-	proposeWithin(m, l, step.Request, func(a node.Applied, err error) {
-		if err != nil {
-			done(nil, throughLibrary(err))
-			return
-		}
-		resp, err := Txn.Finish(r, Outcome{Applied: a, Status: m.Status(), Limits: l})
-		done(resp, err)
-	})
-}
-
-// Leader says who leads, linearized; "election: no leader" where nobody does (Election.Leader). It begins in a turn, as Do.
-func Leader(m Member, l Limits, r *v3electionpb.LeaderRequest, done func(*v3electionpb.LeaderResponse, error)) {
-	Do(m, Range, l, firstUnder(queuePrefix(r.GetName())), func(a RangeAnswer, _ Outcome, err error) {
+	Do(g, m, who, &Range, firstUnder(queuePrefix(r.GetName())), func(a RangeAnswer, _ *Outcome, err error) {
 		switch {
 		case err != nil:
 			done(nil, throughLibrary(err))

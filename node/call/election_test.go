@@ -27,7 +27,7 @@ func said(resp interface{ GetHeader() *pb.ResponseHeader }, err error) string {
 func campaign(m call.Member, lease int64, value string) (answer *string, leader *v3electionpb.LeaderKey) {
 	answer, leader = new(string), &v3electionpb.LeaderKey{}
 	r := &v3electionpb.CampaignRequest{Name: []byte("n"), Lease: lease, Value: []byte(value)}
-	call.Campaign(m, call.DefaultLimits(), r, func(resp *v3electionpb.CampaignResponse, err error) {
+	call.Campaign(newGate(), m, call.Caller{}, r, func(resp *v3electionpb.CampaignResponse, err error) {
 		*answer = said(resp, err)
 		leader.Name, leader.Key = resp.GetLeader().GetName(), resp.GetLeader().GetKey()
 		leader.Rev, leader.Lease = resp.GetLeader().GetRev(), resp.GetLeader().GetLease()
@@ -37,14 +37,14 @@ func campaign(m call.Member, lease int64, value string) (answer *string, leader 
 
 func proclaim(c *fakeCluster, leader *v3electionpb.LeaderKey, value string) (answer string) {
 	r := &v3electionpb.ProclaimRequest{Leader: leader, Value: []byte(value)}
-	call.Proclaim(c.members[0], call.DefaultLimits(), r, func(resp *v3electionpb.ProclaimResponse, err error) { answer = said(resp, err) })
+	call.Proclaim(newGate(), c.members[0], call.Caller{}, r, func(resp *v3electionpb.ProclaimResponse, err error) { answer = said(resp, err) })
 	c.settle()
 	return answer
 }
 
 func resign(c *fakeCluster, leader *v3electionpb.LeaderKey) (answer string) {
 	r := &v3electionpb.ResignRequest{Leader: leader}
-	call.Resign(c.members[0], call.DefaultLimits(), r, func(resp *v3electionpb.ResignResponse, err error) { answer = said(resp, err) })
+	call.Resign(newGate(), c.members[0], call.Caller{}, r, func(resp *v3electionpb.ResignResponse, err error) { answer = said(resp, err) })
 	c.settle()
 	return answer
 }
@@ -52,7 +52,7 @@ func resign(c *fakeCluster, leader *v3electionpb.LeaderKey) (answer string) {
 // whoLeads is the leader's key and value.
 func whoLeads(c *fakeCluster) (answer string) {
 	r := &v3electionpb.LeaderRequest{Name: []byte("n")}
-	call.Leader(c.members[0], call.DefaultLimits(), r, func(resp *v3electionpb.LeaderResponse, err error) {
+	call.Leader(newGate(), c.members[0], call.Caller{}, r, func(resp *v3electionpb.LeaderResponse, err error) {
 		if answer = said(resp, err); err == nil {
 			answer = fmt.Sprintf("%s=%s", resp.GetKv().GetKey(), resp.GetKv().GetValue())
 		}
@@ -177,7 +177,7 @@ type observing struct {
 
 func observe(m call.Member) *observing {
 	o := &observing{}
-	o.cancel = call.Observe(m, call.DefaultLimits(), &v3electionpb.LeaderRequest{Name: []byte("n")}, func(r *v3electionpb.LeaderResponse) {
+	o.cancel = call.Observe(newGate(), m, call.Caller{}, &v3electionpb.LeaderRequest{Name: []byte("n")}, func(r *v3electionpb.LeaderResponse) {
 		o.seen = append(o.seen, fmt.Sprintf("%d: %s=%s", r.GetHeader().GetRevision(), r.GetKv().GetKey(), r.GetKv().GetValue()))
 	}, func(err error) { o.err = err })
 	return o
@@ -322,7 +322,7 @@ func leadersSince(t *rapid.T, c *fakeCluster, place int) (seen []string) {
 
 func TestElection_CodesAreThoseOfEtcd(t *testing.T) {
 	c := newCluster(t, 1)
-	call.Leader(c.members[0], call.DefaultLimits(), &v3electionpb.LeaderRequest{Name: []byte("n")}, func(_ *v3electionpb.LeaderResponse, err error) {
+	call.Leader(newGate(), c.members[0], call.Caller{}, &v3electionpb.LeaderRequest{Name: []byte("n")}, func(_ *v3electionpb.LeaderResponse, err error) {
 		if status.Code(err) != codes.Unknown {
 			t.Errorf("no leader: %v", err)
 		}

@@ -24,6 +24,7 @@ func (a RangeAnswer) Response() *pb.RangeResponse {
 
 // Range reads keys (KV.Range): linearized, unless it is serializable.
 var Range = Unary[*pb.RangeRequest, RangeAnswer]{
+	Method: pb.KV_Range_FullMethodName,
 	Begin: func(_ Limits, r *pb.RangeRequest) (Step, error) {
 		if err := statemachine.CheckRange(r); err != nil {
 			return Step{}, err
@@ -41,6 +42,7 @@ var Range = Unary[*pb.RangeRequest, RangeAnswer]{
 
 // Put stores one key (KV.Put).
 var Put = Unary[*pb.PutRequest, *pb.PutResponse]{
+	Method: pb.KV_Put_FullMethodName,
 	Begin: func(l Limits, r *pb.PutRequest) (Step, error) {
 		if err := statemachine.CheckPut(r); err != nil {
 			return Step{}, err
@@ -56,6 +58,7 @@ var Put = Unary[*pb.PutRequest, *pb.PutResponse]{
 
 // DeleteRange removes keys (KV.DeleteRange).
 var DeleteRange = Unary[*pb.DeleteRangeRequest, *pb.DeleteRangeResponse]{
+	Method: pb.KV_DeleteRange_FullMethodName,
 	Begin: func(l Limits, r *pb.DeleteRangeRequest) (Step, error) {
 		if err := statemachine.CheckDeleteRange(r); err != nil {
 			return Step{}, err
@@ -71,6 +74,7 @@ var DeleteRange = Unary[*pb.DeleteRangeRequest, *pb.DeleteRangeResponse]{
 
 // Txn compares and then reads or writes in one step (KV.Txn). One that can't write reads a view.
 var Txn = Unary[*pb.TxnRequest, *pb.TxnResponse]{
+	Method: pb.KV_Txn_FullMethodName,
 	Begin: func(l Limits, r *pb.TxnRequest) (Step, error) {
 		if err := statemachine.CheckTxn(r, l.MaxTxnOps); err != nil {
 			return Step{}, err
@@ -98,6 +102,7 @@ var Txn = Unary[*pb.TxnRequest, *pb.TxnResponse]{
 // Compact forgets history (KV.Compact). The log orders it, and what is compacted can't be read any more at once. Its memory follows in small
 // steps; the answer to a physical one waits for that.
 var Compact = Unary[*pb.CompactionRequest, *pb.CompactionResponse]{
+	Method: pb.KV_Compact_FullMethodName,
 	Begin: func(l Limits, r *pb.CompactionRequest) (Step, error) {
 		return propose(l, &pb.InternalRaftRequest{Compaction: r})
 	},

@@ -22,6 +22,7 @@ func MinLeaseTTL(tick time.Duration, electionTicks int) int64 {
 // LeaseGrant creates a lease (Lease.LeaseGrant). A TTL below the least is raised to that, and the answer says so; without an id the
 // member chooses one.
 var LeaseGrant = Unary[*pb.LeaseGrantRequest, *pb.LeaseGrantResponse]{
+	Method: pb.Lease_LeaseGrant_FullMethodName,
 	Begin: func(l Limits, r *pb.LeaseGrantRequest) (Step, error) {
 		if r.GetTTL() > statemachine.LeaseTTLMax {
 			return Step{}, rpctypes.ErrGRPCLeaseTTLTooLarge
@@ -37,6 +38,7 @@ var LeaseGrant = Unary[*pb.LeaseGrantRequest, *pb.LeaseGrantResponse]{
 
 // LeaseRevoke ends a lease and deletes its keys, in one revision (Lease.LeaseRevoke).
 var LeaseRevoke = Unary[*pb.LeaseRevokeRequest, *pb.LeaseRevokeResponse]{
+	Method: pb.Lease_LeaseRevoke_FullMethodName,
 	Begin: func(l Limits, r *pb.LeaseRevokeRequest) (Step, error) {
 		return propose(l, &pb.InternalRaftRequest{LeaseRevoke: r})
 	},
@@ -50,17 +52,19 @@ var LeaseRevoke = Unary[*pb.LeaseRevokeRequest, *pb.LeaseRevokeResponse]{
 // LeaseKeepAlive gives a lease its full TTL again: what one message on a Lease.LeaseKeepAlive stream means. TTL 0 in the answer says that
 // there is no such lease.
 var LeaseKeepAlive = Unary[*pb.LeaseKeepAliveRequest, *pb.LeaseKeepAliveResponse]{
+	Method: pb.Lease_LeaseKeepAlive_FullMethodName,
 	Begin: func(_ Limits, r *pb.LeaseKeepAliveRequest) (Step, error) {
 		return Step{Way: Renewed, Lease: r.GetID()}, nil
 	},
 	Finish: func(r *pb.LeaseKeepAliveRequest, o Outcome) (*pb.LeaseKeepAliveResponse, error) {
-		return &pb.LeaseKeepAliveResponse{Header: header(o.Status, o.Revision), ID: r.GetID(), TTL: o.TTL}, nil
+		return &pb.LeaseKeepAliveResponse{Header: header(o.Status, o.Revision), ID: r.GetID(), TTL: o.Lease.Granted}, nil
 	},
 }
 
 // LeaseTimeToLive says how much is left of a lease, and which keys are attached to it (Lease.LeaseTimeToLive). TTL -1 in the answer says
 // that there is no such lease.
 var LeaseTimeToLive = Unary[*pb.LeaseTimeToLiveRequest, *pb.LeaseTimeToLiveResponse]{
+	Method: pb.Lease_LeaseTimeToLive_FullMethodName,
 	Begin: func(_ Limits, r *pb.LeaseTimeToLiveRequest) (Step, error) {
 		return Step{Way: Timed, Lease: r.GetID(), View: r.GetKeys()}, nil
 	},
@@ -85,7 +89,8 @@ var LeaseTimeToLive = Unary[*pb.LeaseTimeToLiveRequest, *pb.LeaseTimeToLiveRespo
 // LeaseLeases lists all leases (Lease.LeaseLeases), soonest end first at the leader, which alone knows when they end; by id elsewhere, where etcd's order means
 // nothing. etcd answers from what the member happens to have, here a lease that was granted before is always there.
 var LeaseLeases = Unary[*pb.LeaseLeasesRequest, *pb.LeaseLeasesResponse]{
-	Begin: func(Limits, *pb.LeaseLeasesRequest) (Step, error) { return Step{Way: Linearized, Ends: true}, nil },
+	Method: pb.Lease_LeaseLeases_FullMethodName,
+	Begin:  func(Limits, *pb.LeaseLeasesRequest) (Step, error) { return Step{Way: Linearized, Ends: true}, nil },
 	Finish: func(_ *pb.LeaseLeasesRequest, o Outcome) (*pb.LeaseLeasesResponse, error) {
 		resp := &pb.LeaseLeasesResponse{Header: header(o.Status, o.View.Revision())}
 		resp.Leases = make([]*pb.LeaseStatus, 0, o.View.LeaseCount())

@@ -53,7 +53,7 @@ func newLeaseMember(t testing.TB) *leaseMember {
 func made[Req, Resp any](t *testing.T, m *leaseMember, u call.Unary[Req, Resp], r Req) (resp Resp, err error) {
 	t.Helper()
 	times := 0
-	call.Do(m, u, call.DefaultLimits(), r, func(a Resp, _ call.Outcome, e error) { resp, err, times = a, e, times+1 })
+	call.Do(newGate(), m, call.Caller{}, &u, r, func(a Resp, _ *call.Outcome, e error) { resp, err, times = a, e, times+1 })
 	m.cluster.settle()
 	if times != 1 {
 		t.Fatalf("answered %d times", times)

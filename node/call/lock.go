@@ -19,8 +19,10 @@ var errSessionExpired = status.Error(codes.Unknown, "mutex: session is expired")
 // where the lease ends, or the key is deleted, while it waits; etcd says so only once it would have been its turn.
 // cancel, to be called in a turn, gives the place in the queue back and then calls done with ErrGRPCCanceled; where done was called it
 // does nothing.
-func Lock(m Member, l Limits, r *v3lockpb.LockRequest, done func(*v3lockpb.LockResponse, error)) (cancel func()) {
-	c := &contender{member: m, limits: l, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), expired: errSessionExpired}
+func Lock(g *Gate, m Member, who Caller, r *v3lockpb.LockRequest, done func(*v3lockpb.LockResponse, error)) (cancel func()) {
+	c := &contender{
+		gate: g, member: m, who: who, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), expired: errSessionExpired,
+	}
 	c.settle = func(h *pb.ResponseHeader, err error) {
 		if err != nil {
 			done(nil, throughLibrary(err))
@@ -28,12 +30,17 @@ func Lock(m Member, l Limits, r *v3lockpb.LockRequest, done func(*v3lockpb.LockR
 		}
 		done(&v3lockpb.LockResponse{Header: h, Key: c.key}, nil)
 	}
-	return c.start()
+	return c.start(v3lockpb.Lock_Lock_FullMethodName, r)
 }
 
 // Unlock gives a lock back: it deletes the key (Lock.Unlock), whether it is there or not. It begins in a turn, as Do.
-func Unlock(m Member, l Limits, r *v3lockpb.UnlockRequest, done func(*v3lockpb.UnlockResponse, error)) {
-	Do(m, DeleteRange, l, &pb.DeleteRangeRequest{Key: r.GetKey()}, func(resp *pb.DeleteRangeResponse, _ Outcome, err error) {
+func Unlock(g *Gate, m Member, who Caller, r *v3lockpb.UnlockRequest, done func(*v3lockpb.UnlockResponse, error)) {
+	who, err := g.admit(who, m, v3lockpb.Lock_Unlock_FullMethodName, r)
+	if err != nil {
+		done(nil, throughLibrary(err))
+		return
+	}
+	Do(g, m, who, &DeleteRange, &pb.DeleteRangeRequest{Key: r.GetKey()}, func(resp *pb.DeleteRangeResponse, _ *Outcome, err error) {
 		if err != nil {
 			done(nil, throughLibrary(err))
 			return

@@ -25,7 +25,7 @@ type locking struct {
 
 func lock(m call.Member, name string, lease int64) *locking {
 	l := &locking{}
-	l.cancel = call.Lock(m, call.DefaultLimits(), &v3lockpb.LockRequest{Name: []byte(name), Lease: lease}, func(resp *v3lockpb.LockResponse, err error) {
+	l.cancel = call.Lock(newGate(), m, call.Caller{}, &v3lockpb.LockRequest{Name: []byte(name), Lease: lease}, func(resp *v3lockpb.LockResponse, err error) {
 		l.resp, l.err = resp, err
 		l.answers++
 	})
@@ -96,7 +96,7 @@ func TestLock_WaitersGoInTheOrderOfTheirCreation(t *testing.T) {
 				t.Fatalf("a later call is at %q while call %d holds", behind.state(), i)
 			}
 		}
-		call.Unlock(c.members[0], call.DefaultLimits(), &v3lockpb.UnlockRequest{Key: l.resp.GetKey()}, func(r *v3lockpb.UnlockResponse, err error) {
+		call.Unlock(newGate(), c.members[0], call.Caller{}, &v3lockpb.UnlockRequest{Key: l.resp.GetKey()}, func(r *v3lockpb.UnlockResponse, err error) {
 			if err != nil || r.GetHeader().GetRevision() == 0 || r.GetHeader().GetMemberId() != 1 {
 				t.Errorf("unlock: %v, %v", r, err)
 			}
@@ -444,7 +444,7 @@ func TestLock_OverTheQuotaRaisesTheAlarm(t *testing.T) {
 	limits.QuotaBytes = 300
 	c.settle()
 	var err error
-	call.Lock(c.members[0], limits, &v3lockpb.LockRequest{Name: []byte("n"), Lease: 1}, func(_ *v3lockpb.LockResponse, e error) { err = e })
+	call.Lock(&call.Gate{Limits: limits}, c.members[0], call.Caller{}, &v3lockpb.LockRequest{Name: []byte("n"), Lease: 1}, func(_ *v3lockpb.LockResponse, e error) { err = e })
 	c.settle()
 	wantUnknown(t, err, rpctypes.ErrGRPCNoSpace)
 	if a := c.log[len(c.log)-1].GetAlarm(); a.GetAction() != pb.AlarmRequest_ACTIVATE || a.GetAlarm() != pb.AlarmType_NOSPACE || a.GetMemberID() != 1 {
@@ -456,7 +456,7 @@ func TestLock_OverTheQuotaRaisesTheAlarm(t *testing.T) {
 func TestUnlock_NeedsAKey(t *testing.T) {
 	c := newCluster(t, 1)
 	var err error
-	call.Unlock(c.members[0], call.DefaultLimits(), &v3lockpb.UnlockRequest{}, func(_ *v3lockpb.UnlockResponse, e error) { err = e })
+	call.Unlock(newGate(), c.members[0], call.Caller{}, &v3lockpb.UnlockRequest{}, func(_ *v3lockpb.UnlockResponse, e error) { err = e })
 	wantUnknown(t, err, rpctypes.ErrGRPCEmptyKey)
 }
 

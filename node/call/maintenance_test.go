@@ -14,7 +14,7 @@ import (
 func ask[Req, Resp any](c *fakeCluster, u call.Unary[Req, Resp], r Req) (resp Resp, err error) {
 	c.t.Helper()
 	answers := 0
-	call.Do(c.members[0], u, call.DefaultLimits(), r, func(answer Resp, _ call.Outcome, e error) {
+	call.Do(newGate(), c.members[0], call.Caller{}, &u, r, func(answer Resp, _ *call.Outcome, e error) {
 		resp, err = answer, e
 		answers++
 	})
@@ -127,7 +127,7 @@ func TestDo_KeepsToTheQuota(t *testing.T) {
 	limits := call.DefaultLimits()
 	limits.QuotaBytes = 200
 	var err error
-	call.Do(c.members[0], call.Put, limits, &pb.PutRequest{Key: []byte("a")}, func(_ *pb.PutResponse, _ call.Outcome, e error) { err = e })
+	call.Do(&call.Gate{Limits: limits}, c.members[0], call.Caller{}, &call.Put, &pb.PutRequest{Key: []byte("a")}, func(_ *pb.PutResponse, _ *call.Outcome, e error) { err = e })
 	c.settle()
 	if err != rpctypes.ErrGRPCNoSpace || len(c.log) != 1 || c.log[0].GetAlarm().GetAlarm() != pb.AlarmType_NOSPACE {
 		t.Errorf("%v; the log is %v", err, c.log)

@@ -32,10 +32,10 @@ type observer struct {
 //
 // It begins in a turn and goes on in turns; each must not block. done is called once: with ErrGRPCCanceled after cancel, which
 // is to be called in a turn, or when the member can't go on.
-func Observe(m Member, _ Limits, r *v3electionpb.LeaderRequest, each func(*v3electionpb.LeaderResponse), done func(error)) (cancel func()) {
+func Observe(g *Gate, m Member, who Caller, r *v3electionpb.LeaderRequest, each func(*v3electionpb.LeaderResponse), done func(error)) (cancel func()) {
 	o := &observer{member: m, prefix: queuePrefix(r.GetName()), each: each, done: done}
-	if m.Status().Learner {
-		o.end(rpctypes.ErrGRPCNotSupportedForLearner)
+	if _, err := g.admit(who, m, v3electionpb.Election_Observe_FullMethodName, r); err != nil {
+		o.end(err)
 	} else {
 		o.begin()
 	}

@@ -29,8 +29,9 @@ import (
 //
 // It belongs to its member's turns. A member that stops does not end a wait: whoever drives it answers those who wait.
 type contender struct {
+	gate    *Gate
 	member  Member
-	limits  Limits
+	who     Caller
 	prefix  []byte
 	lease   int64
 	value   []byte
@@ -61,11 +62,13 @@ const sessionTTL = 60
 const withdrawals = 3
 
 // start begins the call, in a turn.
-func (c *contender) start() (cancel func()) {
+func (c *contender) start(method string, request any) (cancel func()) {
 	c.patience = withdrawals
+	var err error
+	c.who, err = c.gate.admit(c.who, c.member, method, request)
 	switch {
-	case c.member.Status().Learner:
-		c.finish(nil, rpctypes.ErrGRPCNotSupportedForLearner)
+	case err != nil:
+		c.finish(nil, err)
 	case c.lease != 0:
 		c.enter()
 	default:
@@ -85,21 +88,21 @@ func (c *contender) cancel() {
 	}
 }
 
-// propose has a request applied, again and again while nobody knows whether it was. A call that was cancelled meanwhile learns what
-// came of it, too, if it is patient enough: it may have a place to give back.
-func (c *contender) propose(request func() *pb.InternalRaftRequest, next func(node.Applied)) {
+// insist makes a request of its own for a contender, again and again while nobody knows whether it was applied. A call that was cancelled meanwhile learns what
+// came of it, too, if it is patient enough: it may have a place to give back. request makes the request anew, as each belongs to the member.
+func insist[Req, Resp any](c *contender, u *Unary[Req, Resp], request func() Req, next func(Resp)) {
 	c.proposing = true
-	proposeWithin(c.member, c.limits, request(), func(a node.Applied, err error) {
+	Do(c.gate, c.member, c.who, u, request(), func(resp Resp, o *Outcome, err error) {
 		c.proposing = false
-		unknown := err != nil && a.Index == 0 && timedOut(err)
+		unknown := err != nil && o.Applied.Index == 0 && timedOut(err)
 		if c.canceled {
 			c.patience--
 		}
 		switch {
 		case err == nil:
-			next(a)
+			next(resp)
 		case unknown && (!c.canceled || c.patience > 0):
-			c.propose(request, next)
+			insist(c, u, request, next)
 		case c.canceled:
 			c.fail(rpctypes.ErrGRPCCanceled)
 		default:
@@ -116,9 +119,8 @@ func timedOut(err error) bool {
 
 // grant gets a lease for a call that has none.
 func (c *contender) grant() {
-	request := func() *pb.InternalRaftRequest { return sessionLease(c.limits) }
-	c.propose(request, func(a node.Applied) {
-		c.lease, c.granted = a.Response.(*pb.LeaseGrantResponse).GetID(), true
+	insist(c, &LeaseGrant, sessionLease, func(resp *pb.LeaseGrantResponse) {
+		c.lease, c.granted = resp.GetID(), true
 		if c.canceled {
 			c.fail(rpctypes.ErrGRPCCanceled)
 			return
@@ -130,22 +132,16 @@ func (c *contender) grant() {
 // enter takes a place in the queue, or the one that the lease has.
 func (c *contender) enter() {
 	c.key = strconv.AppendInt(c.prefix[:len(c.prefix):len(c.prefix)], c.lease, 16)
-	request := func() *pb.InternalRaftRequest {
+	request := func() *pb.TxnRequest {
 		get, put, first := rangeOp(&pb.RangeRequest{Key: c.key}), putOp(c.key, c.value, c.lease), rangeOp(firstUnder(c.prefix))
-		return &pb.InternalRaftRequest{Txn: &pb.TxnRequest{
+		return &pb.TxnRequest{
 			Compare: []*pb.Compare{revisionIs(pb.Compare_CREATE, c.key, 0)},
 			Success: []*pb.RequestOp{put, first},
 			Failure: []*pb.RequestOp{get, put, first},
-		}}
+		}
 	}
-	if _, err := Txn.Begin(c.limits, request().Txn); err != nil {
-		c.fail(err)
-		return
-	}
-	c.propose(request, func(a node.Applied) {
-		resp := a.Response.(*pb.TxnResponse)
+	insist(c, &Txn, request, func(resp *pb.TxnResponse) {
 		c.header = resp.GetHeader()
-		complete(c.header, c.member.Status())
 		ops := resp.GetResponses()
 		c.create, c.mod = c.header.GetRevision(), c.header.GetRevision()
 		if c.again = !resp.GetSucceeded(); c.again {
@@ -242,23 +238,27 @@ func (c *contender) fail(err error) {
 
 // withdraw removes what only this call knows of: the lease, if it was granted for it, or the key, if nobody else has entered with it since.
 func (c *contender) withdraw(then func()) {
-	r := &pb.InternalRaftRequest{}
 	switch {
 	case c.granted:
-		r.LeaseRevoke = &pb.LeaseRevokeRequest{ID: c.lease}
+		giveBack(c, &LeaseRevoke, func() *pb.LeaseRevokeRequest { return &pb.LeaseRevokeRequest{ID: c.lease} }, then)
 	case c.mod != 0 && !c.borrowed:
-		r.Txn = &pb.TxnRequest{
-			Compare: []*pb.Compare{revisionIs(pb.Compare_MOD, c.key, c.mod)},
-			Success: []*pb.RequestOp{deleteOp(c.key)},
-		}
+		giveBack(c, &Txn, func() *pb.TxnRequest {
+			return &pb.TxnRequest{
+				Compare: []*pb.Compare{revisionIs(pb.Compare_MOD, c.key, c.mod)},
+				Success: []*pb.RequestOp{deleteOp(c.key)},
+			}
+		}, then)
 	default:
 		then()
-		return
 	}
-	c.member.Propose(r, func(a node.Applied, err error) {
+}
+
+// giveBack makes a request that removes something, and again while nobody knows whether it was applied and there is patience left.
+func giveBack[Req, Resp any](c *contender, u *Unary[Req, Resp], request func() Req, then func()) {
+	Do(c.gate, c.member, c.who, u, request(), func(_ Resp, o *Outcome, err error) {
 		c.patience--
-		if err != nil && a.Index == 0 && timedOut(err) && c.patience > 0 {
-			c.withdraw(then)
+		if err != nil && o.Applied.Index == 0 && timedOut(err) && c.patience > 0 {
+			giveBack(c, u, request, then)
 			return
 		}
 		then()
@@ -282,6 +282,4 @@ func (c *contender) leave() {
 }
 
 // sessionLease asks for the lease of a call that has none. The member chooses its id.
-func sessionLease(l Limits) *pb.InternalRaftRequest {
-	return &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{TTL: max(sessionTTL, l.MinLeaseTTL)}}
-}
+func sessionLease() *pb.LeaseGrantRequest { return &pb.LeaseGrantRequest{TTL: sessionTTL} }

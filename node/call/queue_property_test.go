@@ -70,13 +70,13 @@ func (r *rivals) begin(t *rapid.T) {
 		c.over, c.err, c.key, c.shown = true, err, string(key), h.GetRevision()
 	}
 	if r.elects {
-		c.cancel = call.Campaign(c, call.DefaultLimits(), &v3electionpb.CampaignRequest{Name: []byte("n"), Lease: c.lease},
+		c.cancel = call.Campaign(newGate(), c, call.Caller{}, &v3electionpb.CampaignRequest{Name: []byte("n"), Lease: c.lease},
 			func(resp *v3electionpb.CampaignResponse, err error) {
 				done(resp.GetHeader(), resp.GetLeader().GetKey(), err)
 			})
 		return
 	}
-	c.cancel = call.Lock(c, call.DefaultLimits(), &v3lockpb.LockRequest{Name: []byte("n"), Lease: c.lease},
+	c.cancel = call.Lock(newGate(), c, call.Caller{}, &v3lockpb.LockRequest{Name: []byte("n"), Lease: c.lease},
 		func(resp *v3lockpb.LockResponse, err error) { done(resp.GetHeader(), resp.GetKey(), err) })
 }
 

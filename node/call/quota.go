@@ -2,9 +2,7 @@ package call
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/statemachine"
 )
@@ -32,18 +30,6 @@ func OverQuota(l Limits, r *pb.InternalRaftRequest, v *statemachine.View, self p
 	return &pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{
 		Action: pb.AlarmRequest_ACTIVATE, MemberID: uint64(self), Alarm: pb.AlarmType_NOSPACE,
 	}}
-}
-
-// proposeWithin is m.Propose within the quota; see OverQuota.
-func proposeWithin(m Member, l Limits, r *pb.InternalRaftRequest, done func(node.Applied, error)) {
-	v := m.AcquireView()
-	raise := OverQuota(l, r, v, m.Status().ID)
-	v.Release()
-	if raise == nil {
-		m.Propose(r, done)
-		return
-	}
-	m.Propose(raise, func(node.Applied, error) { done(node.Applied{}, rpctypes.ErrGRPCNoSpace) })
 }
 
 // storageCost estimates what a request will store, in bytes; 0: nothing.

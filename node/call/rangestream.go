@@ -36,6 +36,40 @@ type RangeStream struct {
 	sorted      *statemachine.RangeResult
 	targetBytes int
 	done        bool
+	first       Chunk // read with the view that the call waited for
+	ahead       bool  // first was not taken yet
+}
+
+// OpenRangeStream begins a stream (KV.RangeStream): its answer has read the first chunk, and Read reads on. A learner refuses it, as etcd's does, also where it
+// is serializable.
+var OpenRangeStream = Unary[*pb.RangeRequest, *RangeStream]{
+	Method: pb.KV_RangeStream_FullMethodName, VotersOnly: true,
+	Begin: func(_ Limits, r *pb.RangeRequest) (Step, error) {
+		if err := statemachine.CheckRange(r); err != nil {
+			return Step{}, err
+		}
+		return Step{Way: readingWay(r.GetSerializable())}, nil
+	},
+	Finish: func(r *pb.RangeRequest, o Outcome) (s *RangeStream, err error) {
+		if s, _, err = NewRangeStream(o.Limits, r); err != nil {
+			return nil, err
+		}
+		s.first, err = s.Next(o.View)
+		s.ahead = true
+		return s, err
+	},
+}
+
+// Read returns the next chunk: the one that OpenRangeStream has read, or one from the newest view at hand.
+func (s *RangeStream) Read(at Local) (Chunk, error) {
+	if s.ahead {
+		c := s.first
+		s.first, s.ahead = Chunk{}, false
+		return c, nil
+	}
+	v := at.AcquireView()
+	defer v.Release()
+	return s.Next(v)
 }
 
 // NewRangeStream checks the request and says where the view of the first chunk comes from: Linearized or Locally. Its errors are those
@@ -65,8 +99,8 @@ func (s *RangeStream) filtered() bool {
 	return s.next.MinModRevision != 0 || s.next.MaxModRevision != 0 || s.next.MinCreateRevision != 0 || s.next.MaxCreateRevision != 0
 }
 
-// Done says that the last chunk was made, or an error ended the stream.
-func (s *RangeStream) Done() bool { return s.done }
+// Done says that there is no further chunk to read: the last one was read, or an error ended the stream.
+func (s *RangeStream) Done() bool { return s.done && !s.ahead }
 
 // Next makes the next chunk from v, the newest view of the member that answers; of the first one's way it says NewRangeStream. The chunk
 // stays valid after v is released. Errors are ErrGRPCCompacted and ErrGRPCFutureRev.

@@ -71,14 +71,25 @@ func begin(d port.Disk, id wal.Identity, mark wal.SnapshotMark, suffix string) (
 	if err := in.flush(kindHeader); err != nil {
 		return nil, errors.Join(err, in.Abort())
 	}
-	in.block = append(make([]byte, 0, frameBytes+contentBytes), in.block...)
+	in.block = make([]byte, frameBytes, blockBytesLeast)
 	return in, nil
+}
+
+// blockBytesLeast is what the first block has room for; most snapshots of a young cluster are no larger.
+const blockBytesLeast = 8 << 10
+
+// makeRoom gives the block being filled room for more, up to a whole block.
+func (in *Incoming) makeRoom() {
+	if len(in.block) == cap(in.block) {
+		in.block = append(make([]byte, 0, min(4*cap(in.block), frameBytes+contentBytes)), in.block...)
+	}
 }
 
 // Write adds a piece of the content. It keeps no reference to p. After an error only Abort is of use.
 func (in *Incoming) Write(p []byte) (n int, err error) {
 	for n < len(p) && in.err == nil {
-		k := min(len(p)-n, frameBytes+contentBytes-len(in.block))
+		in.makeRoom()
+		k := min(len(p)-n, cap(in.block)-len(in.block))
 		in.block = append(in.block, p[n:n+k]...)
 		n += k
 		in.flushFull()
@@ -90,6 +101,7 @@ func (in *Incoming) Write(p []byte) (n int, err error) {
 func (in *Incoming) from(content io.Reader) error {
 	empty := 0
 	for in.err == nil {
+		in.makeRoom()
 		n, err := content.Read(in.block[len(in.block):cap(in.block)])
 		in.block = in.block[:len(in.block)+n]
 		in.flushFull()

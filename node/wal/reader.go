@@ -77,7 +77,7 @@ func (r *reader) record(off int64) (rec record, ok bool, err error) {
 // after the given one stands there.
 func (r *reader) tail(off int64, batch uint64) (dirty int64, later bool, err error) {
 	dirty = off
-	buf := make([]byte, scanBytes+frameBytes)
+	buf := make([]byte, max(0, min(scanBytes+frameBytes, r.size-off)))
 	for at := off; at < r.size; at += scanBytes {
 		b := buf[:min(int64(len(buf)), r.size-at)]
 		if err := r.readFull(b, at); err != nil {

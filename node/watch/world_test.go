@@ -3,11 +3,9 @@ package watch_test
 import (
 	"bytes"
 	"io"
-	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/statemachine"
@@ -256,58 +254,4 @@ func (c *client) drain() (all []*pb.WatchResponse) {
 		all = append(all, c.step()...)
 	}
 	return all
-}
-
-// expect compares what the stream says now with what it should.
-func (c *client) expect(t *testing.T, want ...*pb.WatchResponse) {
-	t.Helper()
-	got := c.drain()
-	for i := range max(len(got), len(want)) {
-		switch {
-		case i >= len(got):
-			t.Errorf("missing: %v", want[i])
-		case i >= len(want):
-			t.Errorf("unexpected: %v", got[i])
-		case !proto.Equal(got[i], want[i]):
-			t.Errorf("answer %d\n got %v\nwant %v", i, got[i], want[i])
-		}
-	}
-	if t.Failed() {
-		t.FailNow()
-	}
-}
-
-func header(rev int64) *pb.ResponseHeader { return &pb.ResponseHeader{Revision: rev} }
-
-func created(id, rev int64) *pb.WatchResponse {
-	return &pb.WatchResponse{Header: header(rev), WatchId: id, Created: true}
-}
-
-func refused(rev int64, reason string) *pb.WatchResponse {
-	return &pb.WatchResponse{Header: header(rev), WatchId: -1, Created: true, Canceled: true, CancelReason: reason}
-}
-
-func canceled(id, rev int64) *pb.WatchResponse {
-	return &pb.WatchResponse{Header: header(rev), WatchId: id, Canceled: true}
-}
-
-func compacted(id, compactRev int64) *pb.WatchResponse {
-	return &pb.WatchResponse{Header: header(0), WatchId: id, Canceled: true, CompactRevision: compactRev}
-}
-
-func progressed(id, rev int64) *pb.WatchResponse {
-	return &pb.WatchResponse{Header: header(rev), WatchId: id}
-}
-
-// told is a response with the world's events of these revisions, without prev_kv.
-func (w *world) told(id, rev int64, mains ...int64) *pb.WatchResponse {
-	m := &pb.WatchResponse{Header: header(rev), WatchId: id}
-	for _, main := range mains {
-		for _, c := range w.history {
-			if c.main == main {
-				m.Events = append(m.Events, &mvccpb.Event{Type: c.event.Type, Kv: c.event.Kv})
-			}
-		}
-	}
-	return m
 }

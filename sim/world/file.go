@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ type inode struct {
 
 	// undo holds, in order, for each write since the last sync and each sector that it touched, what the sector was before.
 	undo []preimage
-	old  []byte // the sectors of undo, one after the other
+	old  []byte // the sectors of undo that were not all zeroes, one after the other
 	// sizes are those that the file had since the last sync, the newest last; empty when the size is durable.
 	sizes     []int64
 	synced    int64 // the durable size
@@ -29,8 +30,15 @@ type inode struct {
 
 type preimage struct {
 	sector int64
+	old    int    // where in inode.old the sector's bytes begin; zeroes: they are not kept
 	write  uint32 // counts writes, to tell torn ones
 }
+
+// zeroes is the place in inode.old of a sector without anything in it, as most are that are written: the file grows, or has the length from
+// the beginning that it will need.
+const zeroes = -1
+
+var emptySector [sectorBytes]byte
 
 // handle is an open file.
 type handle struct {
@@ -154,18 +162,35 @@ func (n *inode) write(p []byte, off int64) {
 	size := int64(len(n.data))
 	// A write beyond the end also makes the zeroes between: they need no memory of what was there, there was nothing.
 	for s := off / sectorBytes; s*sectorBytes < end; s++ {
-		n.undo = append(n.undo, preimage{s, n.lastWrite})
-		var before [sectorBytes]byte
-		if s*sectorBytes < size {
-			copy(before[:], n.data[s*sectorBytes:])
-		}
-		n.old = append(n.old, before[:]...)
+		n.undo = append(n.undo, preimage{s, n.remember(s, size), n.lastWrite})
 	}
 	if end > size {
 		n.grow(end)
 		n.sizes = append(n.sizes, end)
 	}
 	copy(n.data[off:], p)
+}
+
+// remember keeps a sector's content and says where.
+func (n *inode) remember(sector, size int64) int {
+	if sector*sectorBytes >= size {
+		return zeroes
+	}
+	before := n.data[sector*sectorBytes : min((sector+1)*sectorBytes, size)]
+	if bytes.Equal(before, emptySector[:len(before)]) {
+		return zeroes
+	}
+	at := len(n.old)
+	n.old = append(append(n.old, before...), emptySector[len(before):]...)
+	return at
+}
+
+// before is what a sector was.
+func (n *inode) before(p preimage) []byte {
+	if p.old == zeroes {
+		return emptySector[:]
+	}
+	return n.old[p.old : p.old+sectorBytes]
 }
 
 func (n *inode) grow(size int64) {
@@ -240,7 +265,7 @@ func (n *inode) loseSectors(d *Disk) {
 		versions[u.sector]--
 		if versions[u.sector] >= keeps[u.sector] {
 			if at := u.sector * sectorBytes; at < int64(len(n.data)) {
-				copy(n.data[at:], n.old[i*sectorBytes:(i+1)*sectorBytes])
+				copy(n.data[at:], n.before(u))
 			}
 		}
 	}

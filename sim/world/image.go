@@ -109,7 +109,7 @@ func (n *inode) certain() []byte {
 	data := append([]byte(nil), n.data...)
 	for i := len(n.undo) - 1; i >= 0; i-- {
 		if at := n.undo[i].sector * sectorBytes; at < int64(len(data)) {
-			copy(data[at:], n.old[i*sectorBytes:(i+1)*sectorBytes])
+			copy(data[at:], n.before(n.undo[i]))
 		}
 	}
 	if len(n.sizes) > 0 {

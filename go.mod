@@ -26,6 +26,7 @@ require (
 	go.yaml.in/yaml/v2 v2.4.4 // --config-file
 	golang.org/x/net v0.61.0 // frames of HTTP/2, to tell gRPC from HTTP
 	golang.org/x/sys v0.49.0
+	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // a test reads the JSON gateway's routes with it
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // the details of gRPC errors, as the gateway writes them
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
@@ -63,7 +64,6 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
-	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 )
 

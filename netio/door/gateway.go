@@ -18,6 +18,12 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
+// gatewayHandlers register the routes of all services.
+var gatewayHandlers = []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
+	gw.RegisterKVHandler, gw.RegisterWatchHandler, gw.RegisterLeaseHandler, gw.RegisterMaintenanceHandler, gw.RegisterClusterHandler,
+	gw.RegisterAuthHandler, lockgw.RegisterLockHandler, electiongw.RegisterElectionHandler,
+}
+
 // newGateway serves the API as JSON under /v3/: it turns requests into gRPC calls on a connection within the process, so that nothing is
 // decided twice. Streams can also be had as a websocket.
 func (d *Door) newGateway() (http.Handler, error) {
@@ -39,10 +45,7 @@ func (d *Door) newGateway() (http.Handler, error) {
 		runtime.WithErrorHandler(writeError),
 		runtime.WithStreamErrorHandler(streamError),
 	)
-	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		gw.RegisterKVHandler, gw.RegisterWatchHandler, gw.RegisterLeaseHandler, gw.RegisterMaintenanceHandler, gw.RegisterClusterHandler,
-		gw.RegisterAuthHandler, lockgw.RegisterLockHandler, electiongw.RegisterElectionHandler,
-	} {
+	for _, register := range gatewayHandlers {
 		if err := register(context.Background(), mux, conn); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}

@@ -113,6 +113,8 @@ type fakeMember struct {
 	ends    []lessor.End
 	applied int
 	learner bool
+	// leaderless says that the member knows of no leader.
+	leaderless bool
 
 	// fate decides on each proposal, readFate on each read (lost, refused and memberStops only); nil: all is well.
 	fate, readFate func(*pb.InternalRaftRequest) fate
@@ -166,7 +168,11 @@ func (m *fakeMember) Watch() *watch.Hub { return &m.hub }
 
 // Status implements call.Member.
 func (m *fakeMember) Status() node.Status {
-	return node.Status{ID: m.id, ClusterID: 7, Term: 2, Leader: 1, Applied: uint64(m.applied), Learner: m.learner}
+	s := node.Status{ID: m.id, ClusterID: 7, Term: 2, Leader: 1, Applied: uint64(m.applied), Learner: m.learner}
+	if m.leaderless {
+		s.Leader = 0
+	}
+	return s
 }
 
 // Renew implements call.Member; nothing that is tested with this member calls it.

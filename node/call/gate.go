@@ -19,11 +19,13 @@ type Caller struct {
 	AuthRevision uint64
 	// RequiresLeader says that the client wants no answer from a member that knows of no leader.
 	RequiresLeader bool
+	// known: it is one that has passed the gate already.
+	known bool
 }
 
-// inside is the caller of the calls that a call makes on its way: the client's condition was checked as the first one entered.
+// inside is the caller of the calls that a call makes on its way. The client's condition was checked as the first one entered, and who the caller is, too.
 func (c Caller) inside() Caller {
-	c.RequiresLeader = false
+	c.RequiresLeader, c.known = false, true
 	return c
 }
 
@@ -82,7 +84,7 @@ func (g *Gate) enter(who Caller, at Local, method string) error {
 
 // know is the third step.
 func (g *Gate) know(who *Caller, at Local) (err error) {
-	if g.Authenticate != nil {
+	if g.Authenticate != nil && !who.known {
 		*who, err = g.Authenticate(*who, at)
 	}
 	return err

@@ -1,20 +1,27 @@
-// Package linearizability holds what detcd promises of a history of requests against a record of what happened: one file per promise. It knows
-// the API's types and nothing of the members; package model says what the requests mean.
+// Package linearizability holds what happened in a run, and what its clients saw of it. The folders beside it hold detcd's promises, one
+// family each, one promise a file: what clients saw must agree with what happened.
 //
-// What happened is the committed log: see Truth. Requests are in a History; watches, leases, locks and elections have records of their own, each
-// of what its clients saw.
+// What happened is the committed log: see Truth. What clients saw of their requests is a History; watches, leases, locks and elections have
+// records of their own, each in the folder of its promises. Package model says what a request means.
+//
+//	requests   reads and writes: linearizability, revisions
+//	watches    watches
+//	leases     leases: none ends early, none late
+//	locks      locks and elections
+//	replicas   what members say of themselves while a run goes on: equal states, nothing lost
+//
+// All of it knows the API's types and nothing of the members.
 //
 // Concurrency: checkers are used by one caller at a time. Only porcupine starts goroutines of its own, and ends them.
 package linearizability
 
 import (
+	"bytes"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -70,98 +77,21 @@ type Violation struct {
 
 func (v *Violation) Error() string { return v.Promise + ": " + v.Story }
 
-func violation(promise string, ops []int, format string, args ...any) *Violation {
+// Broken makes a Violation.
+func Broken(promise string, ops []int, format string, args ...any) *Violation {
 	return &Violation{Promise: promise, Story: fmt.Sprintf(format, args...), Ops: ops}
 }
 
-// wrapped is a write as it stands in the log, nil for a request that only reads.
-func wrapped(m proto.Message) *pb.InternalRaftRequest {
-	if !writes(m) {
-		return nil
-	}
-	switch r := m.(type) {
-	case *pb.PutRequest:
-		return &pb.InternalRaftRequest{Put: r}
-	case *pb.DeleteRangeRequest:
-		return &pb.InternalRaftRequest{DeleteRange: r}
-	case *pb.CompactionRequest:
-		return &pb.InternalRaftRequest{Compaction: r}
-	case *pb.LeaseGrantRequest:
-		return &pb.InternalRaftRequest{LeaseGrant: r}
-	case *pb.LeaseRevokeRequest:
-		return &pb.InternalRaftRequest{LeaseRevoke: r}
-	case *pb.TxnRequest:
-		return &pb.InternalRaftRequest{Txn: r}
-	}
-	return nil
-}
+// Text is a message's content. Protobuf varies the spaces in its own text from build to build; here they are always the same.
+func Text(m proto.Message) string { return strings.Join(strings.Fields(fmt.Sprint(m)), " ") }
 
-// writes says whether a request may write, so that it stands in the log.
-func writes(m proto.Message) bool {
-	switch r := m.(type) {
-	case *pb.PutRequest, *pb.DeleteRangeRequest, *pb.CompactionRequest, *pb.LeaseGrantRequest, *pb.LeaseRevokeRequest:
-		return true
-	case *pb.TxnRequest:
-		return !readsOnly(r)
-	}
-	return false
-}
-
-// readsOnly says whether a transaction can write nothing.
-func readsOnly(r *pb.TxnRequest) bool {
-	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
-		for _, op := range ops {
-			if op.GetRequestRange() == nil && (op.GetRequestTxn() == nil || !readsOnly(op.GetRequestTxn())) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// mayBeStale says whether a request asks for no more than some state of the past. By etcd's rule a transaction does so if all it has is
-// serializable ranges (or nothing); with another transaction inside it is up to date, whatever that one holds.
-func mayBeStale(m proto.Message) bool {
-	switch r := m.(type) {
-	case *pb.RangeRequest:
-		return r.GetSerializable()
-	case *pb.TxnRequest:
-		for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
-			for _, op := range ops {
-				if !op.GetRequestRange().GetSerializable() {
-					return false
-				}
-			}
-		}
-		return true
-	}
-	return false
-}
-
-// headerOf returns an answer's header, nil if it has none.
-func headerOf(m proto.Message) *pb.ResponseHeader {
-	if h, ok := m.(interface{ GetHeader() *pb.ResponseHeader }); ok {
-		return h.GetHeader()
-	}
-	return nil
-}
-
-// describe tells an operation in one line.
-func describe(i int, o *Operation) string {
-	came := o.Outcome.String()
+// InSpan says whether a key is in a range, as the API has it: [from, end); without an end it is from alone, and the end "\x00" is none.
+func InSpan(key, from, end []byte) bool {
 	switch {
-	case o.Outcome == Answered:
-		came = text(o.Response)
-	case o.Err != nil:
-		came += ": " + rpctypes.ErrorDesc(o.Err)
+	case len(end) == 0:
+		return bytes.Equal(key, from)
+	case len(end) == 1 && end[0] == 0:
+		return bytes.Compare(key, from) >= 0
 	}
-	until := "on"
-	if o.Return != Never {
-		until = strconv.FormatUint(o.Return, 10)
-	}
-	return fmt.Sprintf("  operation %d, client %d at member %x, from %d to %s, entry %d.%d: %s → %s",
-		i, o.Client, o.Member, o.Call, until, o.Index, o.Position, text(o.Request), came)
+	return bytes.Compare(key, from) >= 0 && bytes.Compare(key, end) < 0
 }
-
-// text is a message's content. Protobuf varies the spaces in its own text from build to build; here they are always the same.
-func text(m proto.Message) string { return strings.Join(strings.Fields(fmt.Sprint(m)), " ") }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 
@@ -19,34 +18,45 @@ type Moment struct {
 	Time  int64
 }
 
-// Truth is what the committed log says happened, as package model understands it: every change of every key, every life of a lease,
-// every compaction, and when. What clients were told is held to it. Nothing in it comes from a member but the log itself, which
-// Durability and CheckWitness judge.
+// Truth is what the committed log says happened, as package model understands it: every change of every key, every compaction, every
+// answer, and when. What clients were told is held to it. Nothing in it comes from a member but the log itself, which packages replicas and
+// requests judge.
 //
-// It is not changed once made.
+// A place is where a request stands in the log, counted from 0.
+//
+// It is not changed once made. What it returns must not be changed either.
 type Truth struct {
-	log    []Applied
-	after  []outcome       // of each request in the log
-	when   []Moment        // the first member applied it
-	events []*mvccpb.Event // all that ever happened, in order
-	named  map[eventName][]*mvccpb.Event
-
-	compactions []compaction
-	leases      []life // in the order of their grants
-	fences      []fence
-	err         *Violation
+	log         []Applied
+	after       []outcome       // of each request in the log
+	when        []Moment        // the first member applied it
+	events      []*mvccpb.Event // all that ever happened, in order
+	named       map[EventName][]*mvccpb.Event
+	compactions []Compaction
 }
 
-// outcome is how the state stands after a request.
+// outcome is what came of a request, and how the state stands after it.
 type outcome struct {
 	changes  int // how many events there have been
 	revision int64
-	refused  bool
+	answer   proto.Message // nil: it was refused
 }
 
-type compaction struct {
-	place    int // in the log
+// Compaction is a compaction in the log.
+type Compaction struct {
+	Place    int
+	Revision int64
+}
+
+// EventName is what tells an event from nearly all others: see Truth.Named.
+type EventName struct {
 	revision int64
+	key      string
+	kind     mvccpb.Event_EventType
+}
+
+// NameEvent returns an event's name.
+func NameEvent(e *mvccpb.Event) EventName {
+	return EventName{e.GetKv().GetModRevision(), string(e.GetKv().GetKey()), e.GetType()}
 }
 
 // NewTruth replays the log, which must be in order. first says when the first member applied an entry; it must grow with the index.
@@ -55,34 +65,38 @@ func NewTruth(log []Applied, first func(index uint64) Moment) *Truth {
 	t := &Truth{log: log}
 	state := model.New()
 	for place, a := range log {
-		fenced := fencesIn(state, a.Request.GetTxn())
 		answer, err := state.Apply(a.Request)
-		t.after = append(t.after, outcome{state.Changes(), state.Revision(), err != nil})
-		t.when = append(t.when, first(a.Index))
 		if err != nil {
-			continue
+			answer = nil
 		}
-		t.noteFences(place, fenced, answer)
-		switch {
-		case a.Request.GetCompaction() != nil:
-			t.compactions = append(t.compactions, compaction{place, state.CompactRevision()})
-		case a.Request.GetLeaseGrant() != nil:
-			g := a.Request.GetLeaseGrant()
-			t.leases = append(t.leases, life{id: g.GetID(), ttl: g.GetTTL(), granted: place, ended: never})
-		case a.Request.GetLeaseRevoke() != nil:
-			t.endLease(place, a.Request.GetLeaseRevoke().GetID(), state)
+		t.after = append(t.after, outcome{state.Changes(), state.Revision(), answer})
+		t.when = append(t.when, first(a.Index))
+		if err == nil && a.Request.GetCompaction() != nil {
+			t.compactions = append(t.compactions, Compaction{place, state.CompactRevision()})
 		}
 	}
 	t.events = state.Events()
-	t.named = make(map[eventName][]*mvccpb.Event, len(t.events))
+	t.named = make(map[EventName][]*mvccpb.Event, len(t.events))
 	for _, e := range t.events {
-		t.named[nameEvent(e)] = append(t.named[nameEvent(e)], e)
+		t.named[NameEvent(e)] = append(t.named[NameEvent(e)], e)
 	}
 	return t
 }
 
-// never is the place in the log of what did not happen.
-const never = int(^uint(0) >> 1)
+// Log is the log. A place is an index into it.
+func (t *Truth) Log() []Applied { return t.log }
+
+// When says when the first member applied the request at a place.
+func (t *Truth) When(place int) Moment { return t.when[place] }
+
+// Answer is what the request at a place is answered; nil: it is refused.
+func (t *Truth) Answer(place int) proto.Message { return t.after[place].answer }
+
+// Compactions are those in the log, in order.
+func (t *Truth) Compactions() []Compaction { return t.compactions }
+
+// Nowhere is the place in the log of what did not happen. It is greater than all places.
+const Nowhere = int(^uint(0) >> 1)
 
 // Revision is the newest revision.
 func (t *Truth) Revision() int64 {
@@ -92,27 +106,27 @@ func (t *Truth) Revision() int64 {
 	return t.after[len(t.after)-1].revision
 }
 
-// known returns how many requests of the log had been applied by some member by a stamp: the newest state that anyone can have seen.
-func (t *Truth) known(stamp uint64) int {
+// Known returns how many requests of the log had been applied by some member by a stamp: the newest state that anyone can have seen.
+func (t *Truth) Known(stamp uint64) int {
 	return sort.Search(len(t.when), func(i int) bool { return t.when[i].Stamp > stamp })
 }
 
-// revisionAt is the newest revision that anyone can have seen by a stamp.
-func (t *Truth) revisionAt(stamp uint64) int64 {
-	if n := t.known(stamp); n > 0 {
+// RevisionAt is the newest revision that anyone can have seen by a stamp.
+func (t *Truth) RevisionAt(stamp uint64) int64 {
+	if n := t.Known(stamp); n > 0 {
 		return t.after[n-1].revision
 	}
 	return model.New().Revision()
 }
 
-// compactedBy says whether a revision was compacted, from below up to at least it, by a stamp.
-func (t *Truth) compactedBy(revision int64, stamp uint64) bool {
-	return slices.ContainsFunc(t.compactions, func(c compaction) bool { return c.revision >= revision && t.when[c.place].Stamp <= stamp })
+// CompactedBy says whether the log had been compacted to at least a revision by a stamp.
+func (t *Truth) CompactedBy(revision int64, stamp uint64) bool {
+	return slices.ContainsFunc(t.compactions, func(c Compaction) bool { return c.Revision >= revision && t.when[c.Place].Stamp <= stamp })
 }
 
-// find returns the event that a told one can be, but for its prev_kv; nil if there is none.
-func (t *Truth) find(told *mvccpb.Event) *mvccpb.Event {
-	for _, e := range t.named[nameEvent(told)] {
+// Find returns the event that a told one can be, but for its prev_kv; nil if there is none.
+func (t *Truth) Find(told *mvccpb.Event) *mvccpb.Event {
+	for _, e := range t.named[NameEvent(told)] {
 		if proto.Equal(e.GetKv(), told.GetKv()) {
 			return e
 		}
@@ -120,13 +134,17 @@ func (t *Truth) find(told *mvccpb.Event) *mvccpb.Event {
 	return nil
 }
 
-// since returns the events from a revision on.
-func (t *Truth) since(revision int64) []*mvccpb.Event {
+// Named returns the events of a name. There can be several: one transaction can change a key more than once where it deletes all keys from
+// some key on.
+func (t *Truth) Named(name EventName) []*mvccpb.Event { return t.named[name] }
+
+// Since returns the events from a revision on.
+func (t *Truth) Since(revision int64) []*mvccpb.Event {
 	return t.events[sort.Search(len(t.events), func(i int) bool { return t.events[i].GetKv().GetModRevision() >= revision }):]
 }
 
-// changesOf are the events of one request of the log.
-func (t *Truth) changesOf(place int) []*mvccpb.Event {
+// ChangesOf are the events of one request of the log.
+func (t *Truth) ChangesOf(place int) []*mvccpb.Event {
 	from := 0
 	if place > 0 {
 		from = t.after[place-1].changes
@@ -134,55 +152,10 @@ func (t *Truth) changesOf(place int) []*mvccpb.Event {
 	return t.events[from:t.after[place].changes]
 }
 
-// at names a place in the log as people look for it.
-func (t *Truth) at(place int) string {
-	if place == never {
+// At names a place in the log as people look for it.
+func (t *Truth) At(place int) string {
+	if place == Nowhere {
 		return "never"
 	}
 	return fmt.Sprintf("entry %d.%d (%d ns)", t.log[place].Index, t.log[place].Position, t.when[place].Time)
-}
-
-// Nobody is the client of operations that WithServed adds.
-const Nobody = -1
-
-// WithServed returns a history with the log's writes that no client made behind it, one operation each: members end leases and carry
-// out lock and election calls. A search that sees keys come and go needs to know of them. Their outcome is unknown, as nobody got an
-// answer, but they have their places in the log, and the time in which they happened: after everything had been called that stands
-// before them, and by the time that the first member had applied them.
-//
-// A write that may be one of a client's, which does not know what became of it, is not added, unless it ends a lease. The result is for
-// CheckPorcupine, Settle before it or not, and not for CheckWitness, which would take the log's word for what it is to judge. What is added is of the group that its keys are in, like any operation; a lock's
-// keys must be in that of the transactions that are fenced with them.
-func (t *Truth) WithServed(h History) History {
-	claimed, lost := make(map[place]int), make(map[string]bool)
-	for i := range h {
-		switch o := &h[i]; {
-		case !writes(o.Request):
-		case o.Outcome == Unknown:
-			lost[nameOf(wrapped(o.Request))] = true
-		case o.Index > 0:
-			claimed[place{o.Index, o.Position}] = i
-		}
-	}
-	h = slices.Clip(h)
-	called := uint64(0)
-	for at, a := range t.log {
-		i, ours := claimed[place{a.Index, a.Position}]
-		switch {
-		case ours:
-			called = max(called, h[i].Call)
-		case t.after[at].refused || a.Request.GetLeaseRevoke() == nil && lost[nameOf(a.Request)]:
-		default:
-			if request := requestIn(a.Request); request != nil && !isGrant(request) {
-				h = append(h, Operation{Client: Nobody, Call: min(called, t.when[at].Stamp), Return: t.when[at].Stamp, Request: request,
-					Index: a.Index, Position: a.Position})
-			}
-		}
-	}
-	return h
-}
-
-func isGrant(m proto.Message) bool {
-	_, is := m.(*pb.LeaseGrantRequest)
-	return is
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/locks"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/sim/world"
@@ -65,15 +66,15 @@ func (c *candidate) value() []byte {
 	return fmt.Appendf(nil, "candidate %d.%d", c.client.id, c.values)
 }
 
-func (c *candidate) record(kind linearizability.ElectionKind) *linearizability.ElectionRecord {
-	rec := &linearizability.ElectionRecord{Kind: kind, Client: c.client.id, Name: electionName, Call: c.run.stamp(), Return: linearizability.Never}
+func (c *candidate) record(kind locks.ElectionKind) *locks.ElectionRecord {
+	rec := &locks.ElectionRecord{Kind: kind, Client: c.client.id, Name: electionName, Call: c.run.stamp(), Return: linearizability.Never}
 	c.run.elections = append(c.run.elections, rec)
 	return rec
 }
 
 func (c *candidate) campaign() {
 	r := c.run
-	rec := c.record(linearizability.Campaign)
+	rec := c.record(locks.Campaign)
 	rec.Value = c.value()
 	if c.chance.Permille(300) {
 		c.calls.move()
@@ -119,7 +120,7 @@ func (c *candidate) lead(key *v3electionpb.LeaderKey, more int) {
 			c.leave(key)
 			return
 		}
-		rec := c.record(linearizability.Proclaim)
+		rec := c.record(locks.Proclaim)
 		rec.Key, rec.Revision, rec.Value = key.GetKey(), key.GetRev(), c.value()
 		c.calls.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
 			call.Proclaim(r.gate, m, call.Caller{}, &v3electionpb.ProclaimRequest{Leader: key, Value: rec.Value},
@@ -162,7 +163,7 @@ func (c *candidate) leave(key *v3electionpb.LeaderKey) {
 		c.revoke(c.begin)
 		return
 	}
-	rec := c.record(linearizability.Resign)
+	rec := c.record(locks.Resign)
 	rec.Key, rec.Revision = key.GetKey(), key.GetRev()
 	c.calls.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
 		call.Resign(r.gate, m, call.Caller{}, &v3electionpb.ResignRequest{Leader: key}, func(resp *v3electionpb.ResignResponse, err error) { answered(done, resp, err) })
@@ -183,7 +184,7 @@ func (r *Run) askLeader(c *caller) {
 			return
 		}
 		c.move()
-		rec := &linearizability.ElectionRecord{Kind: linearizability.Leader, Client: c.id, Name: electionName, Call: r.stamp(), Return: linearizability.Never}
+		rec := &locks.ElectionRecord{Kind: locks.Leader, Client: c.id, Name: electionName, Call: r.stamp(), Return: linearizability.Never}
 		r.elections = append(r.elections, rec)
 		c.visit(4*time.Second, func(m *node.Member, done func(any, uint64)) func() {
 			call.Leader(r.gate, m, call.Caller{}, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse, err error) { answered(done, resp, err) })

@@ -11,6 +11,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/leases"
+	"github.com/detcd/detcd/linearizability/locks"
+	"github.com/detcd/detcd/linearizability/replicas"
+	"github.com/detcd/detcd/linearizability/requests"
+	"github.com/detcd/detcd/linearizability/watches"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/statemachine"
 )
@@ -18,8 +23,8 @@ import (
 // checks wires what happens to the promises of package linearizability: some are held while the run goes on, the rest when it is over.
 type checks struct {
 	run        *Run
-	replicas   linearizability.Replicas
-	durability linearizability.Durability
+	replicas   replicas.Equality
+	durability replicas.Durability
 
 	// log is every committed entry's requests, in order, each batch once: as the first member to apply it saw it.
 	log     []linearizability.Applied
@@ -29,7 +34,7 @@ type checks struct {
 	reached map[*resident]uint64 // what each life has applied up to; looked up, never ranged
 	// first says when the first member applied each entry, from index 1 on, and tenures when a leader applied entries of its own term.
 	first   []linearizability.Moment
-	tenures []linearizability.Tenure
+	tenures []leases.Tenure
 	term    uint64 // of the last tenure
 	picture func(io.Writer) error
 }
@@ -112,38 +117,38 @@ func (c *checks) noteTenure(term uint64) {
 		return
 	}
 	c.term = term
-	c.tenures = append(c.tenures, linearizability.Tenure{From: now, To: now})
+	c.tenures = append(c.tenures, leases.Tenure{From: now, To: now})
 }
 
 // judge holds the whole history to what was promised.
 func (c *checks) judge() {
 	r := c.run
-	r.failFor(linearizability.CheckWitnessServing(c.log, r.history, served))
+	r.failFor(requests.CheckWitnessServing(c.log, r.history, served))
 	if r.failure == nil {
-		r.failFor(linearizability.CheckRevisions(r.history))
+		r.failFor(requests.CheckRevisions(r.history))
 	}
 	truth := linearizability.NewTruth(c.log, func(index uint64) linearizability.Moment { return c.first[index-1] })
 	for _, promise := range []func() *linearizability.Violation{
-		func() *linearizability.Violation { return linearizability.CheckWatches(truth, r.watches) },
+		func() *linearizability.Violation { return watches.Check(truth, r.watches) },
 		func() *linearizability.Violation {
-			return linearizability.CheckCaughtUp(truth, r.watches, truth.Revision())
+			return watches.CheckCaughtUp(truth, r.watches, truth.Revision())
 		},
 		func() *linearizability.Violation {
-			return linearizability.CheckLeases(truth, r.leases, c.leaseBounds())
+			return leases.Check(truth, r.leases, c.leaseBounds())
 		},
-		func() *linearizability.Violation { return linearizability.CheckLocks(truth, r.locks, c.leaseBounds()) },
+		func() *linearizability.Violation { return locks.Check(truth, r.locks, c.leaseBounds()) },
 		func() *linearizability.Violation {
-			return linearizability.CheckElections(truth, r.elections, r.observed)
+			return locks.CheckElections(truth, r.elections, r.observed)
 		},
-		func() *linearizability.Violation { return linearizability.CheckObserversCaughtUp(truth, r.observed) },
+		func() *linearizability.Violation { return locks.CheckObserversCaughtUp(truth, r.observed) },
 	} {
 		if r.failure == nil {
 			r.failFor(promise())
 		}
 	}
 	// Also where the witness has found something: a picture helps.
-	history := linearizability.Settle(c.log, truth.WithServed(r.history))
-	report, v := linearizability.CheckPorcupine(history, func(i int) string {
+	history := requests.Settle(c.log, requests.WithServed(truth, r.history))
+	report, v := requests.CheckPorcupine(history, func(i int) string {
 		if i < len(r.groups) {
 			return r.groups[i]
 		}
@@ -159,9 +164,9 @@ func (c *checks) judge() {
 // then its own, on the leader and on a follower.
 const leaseSlack = 6 * tenureGap
 
-func (c *checks) leaseBounds() linearizability.LeaseBounds {
+func (c *checks) leaseBounds() leases.Bounds {
 	n := &c.run.setup.Node
-	return linearizability.LeaseBounds{Drift: driftMost, Tenures: c.tenures, Checkpoint: int64(n.LeaseCheckpointInterval),
+	return leases.Bounds{Drift: driftMost, Tenures: c.tenures, Checkpoint: int64(n.LeaseCheckpointInterval),
 		Promotion: int64(n.TickInterval) * int64(n.ElectionTicks), Slack: leaseSlack, Now: c.run.now()}
 }
 

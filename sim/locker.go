@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/leases"
+	"github.com/detcd/detcd/linearizability/locks"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/sim/world"
@@ -57,8 +59,8 @@ func (l *locker) over() bool { return l.run.healed || len(l.run.history) >= l.ru
 // that a second one with the same lease would find.
 func (l *locker) lock() {
 	r := l.run
-	rec := &linearizability.LockRecord{Client: l.client.id, Name: lockName, Lease: l.lease, Call: r.stamp(), Return: linearizability.Never,
-		Until: linearizability.Forever}
+	rec := &locks.Record{Client: l.client.id, Name: lockName, Lease: l.lease, Call: r.stamp(), Return: linearizability.Never,
+		Until: leases.Forever}
 	r.locks = append(r.locks, rec)
 	r.story.say("locker %d asks %s for the lock with lease %x", l.client.id, l.calls.at.name, l.lease.ID)
 	if l.chance.Permille(300) {
@@ -81,7 +83,7 @@ func (l *locker) lock() {
 }
 
 // hold writes under the lock, and then gives it up.
-func (l *locker) hold(rec *linearizability.LockRecord, writes int) {
+func (l *locker) hold(rec *locks.Record, writes int) {
 	r := l.run
 	wait := l.chance.Duration(0, 500*time.Millisecond)
 	if l.chance.Permille(200) {

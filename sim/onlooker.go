@@ -6,7 +6,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/locks"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/sim/world"
 )
@@ -14,7 +14,7 @@ import (
 // onlooker observes the election, at one member after the other.
 type onlooker struct {
 	calls    *caller
-	record   *linearizability.ObserveRecord // nil in between
+	record   *locks.ObserveRecord // nil in between
 	res      *resident
 	cancel   func()
 	opened   time.Duration
@@ -39,7 +39,7 @@ func (o *onlooker) openSoon() {
 
 func (o *onlooker) open(s *seat) {
 	r := o.calls.run
-	rec := &linearizability.ObserveRecord{Client: o.calls.id, Name: electionName, Call: r.stamp(), Live: true}
+	rec := &locks.ObserveRecord{Client: o.calls.id, Name: electionName, Call: r.stamp(), Live: true}
 	r.observed = append(r.observed, rec)
 	o.record, o.res, o.inFlight, o.opened = rec, s.now, 0, r.world.Now()
 	deliver := func(fn func()) {
@@ -61,7 +61,7 @@ func (o *onlooker) open(s *seat) {
 			kv := proto.CloneOf(resp.GetKv())
 			deliver(func() {
 				r.world.Note(world.Judged, uint64(s.peer.ID), uint64(o.calls.id), answer{response: resp}.hash())
-				rec.Told = append(rec.Told, linearizability.LeaderTold{Stamp: r.stamp(), KV: kv})
+				rec.Told = append(rec.Told, locks.LeaderTold{Stamp: r.stamp(), KV: kv})
 				r.counts.Told++
 			})
 		}, func(error) { deliver(o.broken) })
@@ -70,7 +70,7 @@ func (o *onlooker) open(s *seat) {
 }
 
 // checkSoon notices that the member is gone, or goes away by itself now and then.
-func (o *onlooker) checkSoon(rec *linearizability.ObserveRecord, s *seat) {
+func (o *onlooker) checkSoon(rec *locks.ObserveRecord, s *seat) {
 	r := o.calls.run
 	r.world.After(o.calls.chance.Duration(10*time.Millisecond, 500*time.Millisecond), world.Client, func() {
 		switch {

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/leases"
+	"github.com/detcd/detcd/linearizability/locks"
+	"github.com/detcd/detcd/linearizability/watches"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/sim/world"
 )
@@ -49,11 +52,11 @@ type Run struct {
 	watchers  []*watcher
 	sessions  []*session
 	onlookers []*onlooker
-	watches   []*linearizability.WatchRecord
-	leases    []*linearizability.LeaseRecord
-	locks     []*linearizability.LockRecord
-	elections []*linearizability.ElectionRecord
-	observed  []*linearizability.ObserveRecord
+	watches   []*watches.Record
+	leases    []*leases.Record
+	locks     []*locks.Record
+	elections []*locks.ElectionRecord
+	observed  []*locks.ObserveRecord
 
 	lagging *lag // a follower that is away, or was a moment ago; nil: none
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/leases"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/sim/world"
@@ -18,7 +19,7 @@ import (
 type session struct {
 	*client
 	calls *caller
-	lease *linearizability.LeaseRecord
+	lease *leases.Record
 	// keeping: renewals go on.
 	keeping bool
 	gone    bool // a member has said that the lease is gone
@@ -52,8 +53,8 @@ func (s *session) open(then func(ok bool)) {
 	if s.name != 0 {
 		request.ID, request.TTL = s.name, 1
 	}
-	s.lease = &linearizability.LeaseRecord{Client: s.client.id, ID: request.ID, TTL: request.TTL,
-		Grant: linearizability.Act{Asked: s.run.now(), Until: linearizability.Forever, Outcome: linearizability.Unknown}}
+	s.lease = &leases.Record{Client: s.client.id, ID: request.ID, TTL: request.TTL,
+		Grant: leases.Act{Asked: s.run.now(), Until: leases.Forever, Outcome: linearizability.Unknown}}
 	rec := s.lease
 	s.run.leases = append(s.run.leases, rec)
 	s.gone, s.keeping = false, false
@@ -78,7 +79,7 @@ func (s *session) keep() {
 	s.renewSoon(s.rounds, s.lease, false)
 }
 
-func (s *session) renewSoon(round int, rec *linearizability.LeaseRecord, hurry bool) {
+func (s *session) renewSoon(round int, rec *leases.Record, hurry bool) {
 	ttl := time.Duration(rec.TTL) * time.Second
 	wait := s.calls.chance.Duration(ttl/6, ttl/2)
 	if hurry {
@@ -95,10 +96,10 @@ func (s *session) renewSoon(round int, rec *linearizability.LeaseRecord, hurry b
 // have it before it, then its patience with the leader, and then the leader can be held still.
 const unknownFor = 90 * time.Second
 
-func (s *session) renew(round int, rec *linearizability.LeaseRecord) {
+func (s *session) renew(round int, rec *leases.Record) {
 	at := len(rec.Renewals)
 	asked := s.run.now()
-	rec.Renewals = append(rec.Renewals, linearizability.LeaseAnswer{Act: linearizability.Act{
+	rec.Renewals = append(rec.Renewals, leases.Answer{Act: leases.Act{
 		Asked: asked, Until: asked + int64(unknownFor), Outcome: linearizability.Unknown}})
 	patience := s.calls.chance.Duration(300*time.Millisecond, 3*time.Second)
 	s.calls.visit(patience, func(m *node.Member, done func(any, uint64)) func() {
@@ -145,7 +146,7 @@ func (s *session) look() {
 		if !ok {
 			return
 		}
-		a := linearizability.LeaseAnswer{Act: linearizability.Act{Asked: asked, Until: s.run.now(), Outcome: linearizability.Answered},
+		a := leases.Answer{Act: leases.Act{Asked: asked, Until: s.run.now(), Outcome: linearizability.Answered},
 			TTL: v.GetGrantedTTL(), Remaining: v.GetTTL()}
 		if v.GetTTL() < 0 {
 			a.Outcome = linearizability.Refused
@@ -165,7 +166,7 @@ func (s *session) revoke(then func()) {
 	s.abandon()
 	rec := s.lease
 	at := len(rec.Revokes)
-	rec.Revokes = append(rec.Revokes, linearizability.Act{Asked: s.run.now(), Until: linearizability.Forever, Outcome: linearizability.Unknown})
+	rec.Revokes = append(rec.Revokes, leases.Act{Asked: s.run.now(), Until: leases.Forever, Outcome: linearizability.Unknown})
 	s.ask("", &pb.LeaseRevokeRequest{ID: rec.ID}, func(op int, ok bool) {
 		act, o := &rec.Revokes[at], &s.run.history[op]
 		switch {

@@ -7,7 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/watches"
 	"github.com/detcd/detcd/sim/prng"
 	"github.com/detcd/detcd/sim/world"
 )
@@ -23,7 +23,7 @@ type watcher struct {
 	stream *watchStream // nil in between
 	seen   int64        // the newest revision it was told of
 	// resume are the watches of the last stream that are to go on.
-	resume []*linearizability.WatchRecord
+	resume []*watches.Record
 }
 
 func (r *Run) addWatchers() {
@@ -187,14 +187,14 @@ func (w *watcher) refused() {
 	rec.Refusable = true
 }
 
-func (w *watcher) create(r *pb.WatchCreateRequest, resumes *linearizability.WatchRecord) {
+func (w *watcher) create(r *pb.WatchCreateRequest, resumes *watches.Record) {
 	w.stream.create(r, resumes)
 }
 
 // told takes one response, on a stream that still stands.
 func (w *watcher) told(s *watchStream, resp *pb.WatchResponse) {
 	r := w.run
-	told := linearizability.Told{Stamp: r.stamp(), Response: resp}
+	told := watches.Told{Stamp: r.stamp(), Response: resp}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(resp)
 	if err != nil {
 		panic("sim: a watch response can't be encoded: " + err.Error())

@@ -8,7 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/watches"
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/sim/world"
 	"github.com/detcd/detcd/statemachine"
@@ -23,10 +23,10 @@ type watchStream struct {
 	stream *watch.Stream
 	closed bool
 
-	records []*linearizability.WatchRecord
-	pending []*linearizability.WatchRecord // asked for and not yet created, in order
-	byID    map[int64]*linearizability.WatchRecord
-	ended   map[*linearizability.WatchRecord]bool // looked up, never ranged
+	records []*watches.Record
+	pending []*watches.Record // asked for and not yet created, in order
+	byID    map[int64]*watches.Record
+	ended   map[*watches.Record]bool // looked up, never ranged
 
 	stepping  bool          // a step is scheduled
 	inFlight  int           // requests and responses on their way
@@ -37,8 +37,8 @@ type watchStream struct {
 }
 
 func newWatchStream(w *watcher) *watchStream {
-	s := &watchStream{w: w, seat: w.at, res: w.at.now, byID: make(map[int64]*linearizability.WatchRecord),
-		ended: make(map[*linearizability.WatchRecord]bool)}
+	s := &watchStream{w: w, seat: w.at, res: w.at.now, byID: make(map[int64]*watches.Record),
+		ended: make(map[*watches.Record]bool)}
 	c := w.chance
 	o := watch.Options{FragmentBytes: 200 + c.Intn(3000), ChunkBytes: 100 + c.Intn(8000), Wake: s.wake}
 	o.PackBytes, o.PackEvents = 50+w.packs.Intn(5000), 1+w.packs.Intn(30)
@@ -169,9 +169,9 @@ func (s *watchStream) request(r *pb.WatchRequest) {
 }
 
 // create asks for a watch.
-func (s *watchStream) create(r *pb.WatchCreateRequest, resumes *linearizability.WatchRecord) *linearizability.WatchRecord {
+func (s *watchStream) create(r *pb.WatchCreateRequest, resumes *watches.Record) *watches.Record {
 	run := s.w.run
-	rec := &linearizability.WatchRecord{Client: s.w.id, Member: uint64(s.seat.peer.ID), Incarnation: uint64(s.seat.host.Epoch()), Request: r,
+	rec := &watches.Record{Client: s.w.id, Member: uint64(s.seat.peer.ID), Incarnation: uint64(s.seat.host.Epoch()), Request: r,
 		Call: run.stamp(), Resumes: resumes, Live: true}
 	run.watches = append(run.watches, rec)
 	s.records = append(s.records, rec)
@@ -218,7 +218,7 @@ func (s *watchStream) live() (n int) {
 }
 
 // pick returns a watch that stands and was created, nil if there is none.
-func (s *watchStream) pick() *linearizability.WatchRecord {
+func (s *watchStream) pick() *watches.Record {
 	for _, rec := range s.records {
 		if rec.Live && len(rec.Told) > 0 && s.w.chance.Permille(500) {
 			return rec
@@ -227,7 +227,7 @@ func (s *watchStream) pick() *linearizability.WatchRecord {
 	return nil
 }
 
-func (s *watchStream) idOf(rec *linearizability.WatchRecord) int64 {
+func (s *watchStream) idOf(rec *watches.Record) int64 {
 	return rec.Told[0].Response.GetWatchId()
 }
 

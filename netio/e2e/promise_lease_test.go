@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/leases"
 )
 
 // Leases of real processes keep what package linearizability says is promised of them, by the clock of their holders, while leaders are
@@ -67,19 +68,19 @@ type leasePromises struct {
 	holders *workload
 
 	mu      sync.Mutex
-	records []*linearizability.LeaseRecord
+	records []*leases.Record
 }
 
 // now is nanoseconds from the beginning.
 func (p *leasePromises) now() int64 { return int64(time.Since(p.begin)) }
 
 // act makes a call and notes when it was asked and answered. gone says that the answer is that there is no such lease.
-func (p *leasePromises) act(call func() (gone bool, err error)) (a linearizability.Act, err error) {
+func (p *leasePromises) act(call func() (gone bool, err error)) (a leases.Act, err error) {
 	a.Asked = p.now()
 	gone, err := call()
 	switch {
 	case err != nil:
-		a.Until = linearizability.Forever // it may still take effect
+		a.Until = leases.Forever // it may still take effect
 	case gone:
 		a.Outcome, a.Until = linearizability.Refused, p.now()
 	default:
@@ -94,7 +95,7 @@ func (p *leasePromises) hold(ctx context.Context, client int, clients []*clientv
 	limited := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	}
-	r := &linearizability.LeaseRecord{Client: client, ID: 1 + rand.Int64N(1<<62), TTL: 2 + rand.Int64N(2)}
+	r := &leases.Record{Client: client, ID: 1 + rand.Int64N(1<<62), TTL: 2 + rand.Int64N(2)}
 	var err error
 	r.Grant, err = p.act(func() (bool, error) {
 		ctx, cancel := limited()
@@ -144,7 +145,7 @@ func (p *leasePromises) note(f func()) {
 }
 
 // renew reports whether the lease is gone.
-func (p *leasePromises) renew(limited func() (context.Context, context.CancelFunc), client *clientv3.Client, r *linearizability.LeaseRecord) bool {
+func (p *leasePromises) renew(limited func() (context.Context, context.CancelFunc), client *clientv3.Client, r *leases.Record) bool {
 	var ttl int64
 	a, _ := p.act(func() (bool, error) {
 		ctx, cancel := limited()
@@ -160,11 +161,11 @@ func (p *leasePromises) renew(limited func() (context.Context, context.CancelFun
 		ttl = answer.GetTTL()
 		return ttl == 0, err
 	})
-	p.note(func() { r.Renewals = append(r.Renewals, linearizability.LeaseAnswer{Act: a, TTL: ttl}) })
+	p.note(func() { r.Renewals = append(r.Renewals, leases.Answer{Act: a, TTL: ttl}) })
 	return a.Outcome == linearizability.Refused
 }
 
-func (p *leasePromises) look(limited func() (context.Context, context.CancelFunc), client *clientv3.Client, r *linearizability.LeaseRecord) {
+func (p *leasePromises) look(limited func() (context.Context, context.CancelFunc), client *clientv3.Client, r *leases.Record) {
 	if stockEtcd {
 		return // a new leader of etcd's says that more is left than was granted
 	}
@@ -177,7 +178,7 @@ func (p *leasePromises) look(limited func() (context.Context, context.CancelFunc
 	})
 	if err == nil {
 		p.note(func() {
-			r.Looks = append(r.Looks, linearizability.LeaseAnswer{Act: a, TTL: answer.GrantedTTL, Remaining: answer.TTL})
+			r.Looks = append(r.Looks, leases.Answer{Act: a, TTL: answer.GrantedTTL, Remaining: answer.TTL})
 		})
 	}
 }
@@ -225,7 +226,7 @@ func (p *leasePromises) watchMarkers() (all func() []markerSeen) {
 // judge makes a log of what became of the markers and holds the records to it. A lease that has none is nobody's business.
 func (p *leasePromises) judge(markers []markerSeen) {
 	p.t.Helper()
-	of := map[int64]*linearizability.LeaseRecord{}
+	of := map[int64]*leases.Record{}
 	for _, r := range p.records {
 		of[r.ID] = r
 	}
@@ -235,7 +236,7 @@ func (p *leasePromises) judge(markers []markerSeen) {
 		when = append(when, linearizability.Moment{Stamp: uint64(len(when) + 1), Time: time})
 		log = append(log, linearizability.Applied{Index: uint64(len(when)), Request: request})
 	}
-	var judged []*linearizability.LeaseRecord
+	var judged []*leases.Record
 	renewals, looks, ended := 0, 0, 0
 	for _, m := range markers {
 		var id int64
@@ -264,7 +265,7 @@ func (p *leasePromises) judge(markers []markerSeen) {
 	}
 	truth := linearizability.NewTruth(log, func(index uint64) linearizability.Moment { return when[index-1] })
 	// All clocks are one here. What they are read with may still differ by a little.
-	if v := linearizability.CheckLeases(truth, judged, linearizability.LeaseBounds{Drift: 100, Now: p.now()}); v != nil {
+	if v := leases.Check(truth, judged, leases.Bounds{Drift: 100, Now: p.now()}); v != nil {
 		p.t.Error(told(v))
 	}
 }

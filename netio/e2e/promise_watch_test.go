@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/watches"
 )
 
 // Watches of real processes over real connections keep all that package linearizability says is promised of them: many watchers, with all
@@ -57,8 +58,8 @@ type promises struct {
 	restless bool // clients do something all the time, and mostly ask for progress
 
 	mu       sync.Mutex
-	records  []*linearizability.WatchRecord // in the order of their requests
-	seen     map[string]int                 // how much of each kind
+	records  []*watches.Record // in the order of their requests
+	seen     map[string]int    // how much of each kind
 	streams  sync.WaitGroup
 	ending   atomic.Bool   // streams that stand go on to the end
 	end      chan struct{} // closed: streams end
@@ -120,7 +121,7 @@ func (p *promises) run(short, fullForm time.Duration, happen func(until time.Tim
 		return nil
 	})
 	eventually(p.t, "all watches are told of everything", func() error {
-		if v := linearizability.CheckCaughtUp(truth, p.snapshot(true), p.writer.head.Load()); v != nil {
+		if v := watches.CheckCaughtUp(truth, p.snapshot(true), p.writer.head.Load()); v != nil {
 			return told(v)
 		}
 		return nil
@@ -132,13 +133,13 @@ func (p *promises) run(short, fullForm time.Duration, happen func(until time.Tim
 			forgoPrevKV(r)
 		}
 	}
-	if v := linearizability.CheckWatches(truth, p.records); v != nil {
+	if v := watches.Check(truth, p.records); v != nil {
 		p.t.Error(told(v))
 	}
 }
 
 // snapshot copies the records, all or those of watches that live, so that they can be looked at while more is told.
-func (p *promises) snapshot(live bool) (records []*linearizability.WatchRecord) {
+func (p *promises) snapshot(live bool) (records []*watches.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.records {
@@ -182,8 +183,8 @@ func (p *promises) unseen() error {
 
 // forgoPrevKV makes a watch one that did not ask for prev_kv, if a response came without any that had to have some. etcd begins to read events
 // for a watch before it notes that prev_kv was asked for, so the first ones may come without.
-func forgoPrevKV(r *linearizability.WatchRecord) {
-	bare := func(told linearizability.Told) bool {
+func forgoPrevKV(r *watches.Record) {
+	bare := func(told watches.Told) bool {
 		some := func(has func(e *mvccpb.Event) bool) bool { return slices.ContainsFunc(told.Response.Events, has) }
 		return some(func(e *mvccpb.Event) bool { return !(&clientv3.Event{Type: e.Type, Kv: e.Kv}).IsCreate() }) &&
 			!some(func(e *mvccpb.Event) bool { return e.PrevKv != nil })

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/detcd/detcd/linearizability"
+	"github.com/detcd/detcd/linearizability/watches"
 )
 
 const promiseWatchers = 8 // of a client
@@ -30,13 +30,13 @@ type promiseStream struct {
 	member  *livedMember
 	run     uint64 // the member's, as of before the stream was opened
 	stream  grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
-	records [promiseWatchers]*linearizability.WatchRecord // of the watch with that id, less one; guarded by promises.mu
-	slow    time.Duration                                 // how long the client rests between two responses
-	broken  chan struct{}                                 // closed when the stream has ended
+	records [promiseWatchers]*watches.Record // of the watch with that id, less one; guarded by promises.mu
+	slow    time.Duration                    // how long the client rests between two responses
+	broken  chan struct{}                    // closed when the stream has ended
 }
 
 func (c *promiseClient) live() {
-	var before [promiseWatchers]*linearizability.WatchRecord
+	var before [promiseWatchers]*watches.Record
 	for !c.over() {
 		if s := c.round(before); s != nil {
 			before = s.records
@@ -62,7 +62,7 @@ func (c *promiseClient) over() bool {
 }
 
 // round is the life of one stream; nil if none could be opened.
-func (c *promiseClient) round(before [promiseWatchers]*linearizability.WatchRecord) *promiseStream {
+func (c *promiseClient) round(before [promiseWatchers]*watches.Record) *promiseStream {
 	s := &promiseStream{promiseClient: c, member: c.members[rand.IntN(len(c.members))], broken: make(chan struct{})}
 	s.run = s.member.runs.Load()
 	if rand.IntN(4) == 0 {
@@ -92,7 +92,7 @@ func (c *promiseClient) round(before [promiseWatchers]*linearizability.WatchReco
 }
 
 // watch asks for a watch: one that goes on from where another was, or any.
-func (s *promiseStream) watch(i int, before *linearizability.WatchRecord) {
+func (s *promiseStream) watch(i int, before *watches.Record) {
 	request := s.anyWatch()
 	if before != nil {
 		request = proto.Clone(before.Request).(*pb.WatchCreateRequest)
@@ -100,7 +100,7 @@ func (s *promiseStream) watch(i int, before *linearizability.WatchRecord) {
 	}
 	request.WatchId = int64(i + 1)
 	s.mu.Lock()
-	r := &linearizability.WatchRecord{Client: s.name, Member: uint64(s.memberNumber()), Incarnation: s.run, Request: request, Resumes: before,
+	r := &watches.Record{Client: s.name, Member: uint64(s.memberNumber()), Incarnation: s.run, Request: request, Resumes: before,
 		Live: true, Call: s.stamp()}
 	s.records[i] = r
 	s.promises.records = append(s.promises.records, r)
@@ -209,7 +209,7 @@ func (s *promiseStream) receive() {
 		s.count(m)
 		for i, r := range s.records {
 			if r != nil && s.about(m, i, r) {
-				r.Told = append(r.Told, linearizability.Told{Stamp: stamp, Response: m})
+				r.Told = append(r.Told, watches.Told{Stamp: stamp, Response: m})
 			}
 		}
 		s.mu.Unlock()
@@ -237,7 +237,7 @@ func (s *promiseStream) unsureOfRun(stamp uint64) {
 }
 
 // about says whether a response is about the watch i.
-func (s *promiseStream) about(m *pb.WatchResponse, i int, r *linearizability.WatchRecord) bool {
+func (s *promiseStream) about(m *pb.WatchResponse, i int, r *watches.Record) bool {
 	canceled := len(r.Told) > 0 && r.Told[len(r.Told)-1].Response.Canceled
 	switch {
 	case m.WatchId == -1:

@@ -1,0 +1,28 @@
+package watches
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/detcd/detcd/linearizability"
+)
+
+// resumed holds the promise that a watch goes on on any member, from the revision after the last that has been told: it tells the rest,
+// nothing of it twice. Together with missed, on either side, nothing falls between the two; compactedRight says when it may refuse.
+func resumed(w *watched) *linearizability.Violation {
+	before := w.Resumes
+	if before == nil {
+		return nil
+	}
+	next, a, b := before.Next(), before.Request, w.Request
+	if b.GetStartRevision() != next || !bytes.Equal(a.GetKey(), b.GetKey()) || !bytes.Equal(a.GetRangeEnd(), b.GetRangeEnd()) ||
+		!slices.Equal(a.GetFilters(), b.GetFilters()) {
+		return w.broken("the record is one", "it does not go on from revision %d of %s", next, linearizability.Text(a))
+	}
+	for _, e := range w.events() {
+		if revisionOf(e) < next {
+			return w.broken("resumable", "it goes on from revision %d, but tells again of %s", next, linearizability.Text(e))
+		}
+	}
+	return nil
+}

@@ -1,11 +1,9 @@
 package node
 
 import (
-	"github.com/cespare/xxhash/v2"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-
-	"encoding/binary"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
@@ -243,20 +241,4 @@ func (m *Member) stopAsks() {
 	}
 	m.refuseAsks(m.asks.waiting, ErrStopped)
 	m.asks = leaseAsks{sequence: m.asks.sequence}
-}
-
-// newLeaseID picks an id for a lease whose client leaves the choice to the server: positive, and unlike those of this and other members,
-// in this and former runs. Within a run they never repeat, as the step is odd; between runs the starting points are far apart.
-func (m *Member) newLeaseID() int64 {
-	const step = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio: spreads the ids
-	var seed [16]byte
-	binary.LittleEndian.PutUint64(seed[:], uint64(m.config.ID))
-	binary.LittleEndian.PutUint64(seed[8:], m.incarnation)
-	base := xxhash.Sum64(seed[:])
-	for {
-		m.leaseIDs++
-		if id := int64((base + m.leaseIDs*step) & (1<<63 - 1)); id != 0 {
-			return id
-		}
-	}
 }

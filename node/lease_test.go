@@ -145,8 +145,7 @@ func TestLease_ABoundRequestOfAnotherTermIsDropped(t *testing.T) {
 	l.apply(grant(7, 60))
 	o := &outcome[Applied]{}
 	l.turn(func() {
-		l.member.proposeBound(revoke(7), o.is(c))
-		l.member.proposals.boundTerm--
+		l.member.proposals.window.AddFirst(c.now, proposal{request: revoke(7), term: l.member.term - 1}, 0, o.is(c))
 	})
 	c.run(time.Second)
 	if !errors.Is(o.err, errTermOver) || !l.has(7) {
@@ -200,7 +199,7 @@ func TestLease_AnEndThatIsLostIsMadeAnewByTheNextLeader(t *testing.T) {
 	old := c.elect(1)
 	old.apply(grant(7, 2))
 	c.lose = func(from, _ port.MemberID, payload []byte) bool { return from == 1 && isAppend(payload) }
-	c.until("the end is proposed", func() bool { return old.member.leases.revoking[7] > 0 })
+	c.until("the end is proposed", func() bool { return old.member.relays.ends(7) })
 	if o := old.renew(7); true {
 		c.until("a lease that is ending is not renewed", o.come)
 		if o.value != 0 || o.err != nil {
@@ -358,8 +357,11 @@ func TestLease_RenewalTakesBackACheckpointOnItsWay(t *testing.T) {
 	l.apply(grant(7, 10))
 	c.lose = func(from, _ port.MemberID, payload []byte) bool { return from == 1 && isAppend(payload) }
 	c.until("a checkpoint is proposed", func() bool {
-		flights := l.member.proposals.flight
-		return len(flights) > 0 && flights[len(flights)-1].term > 0
+		bound := false
+		for f := range l.member.proposals.window.UnderWay() {
+			bound = f.First
+		}
+		return bound
 	})
 	o := l.renew(7)
 	c.run(500 * time.Millisecond)

@@ -21,9 +21,6 @@ type leaseLeader struct {
 	queue []*leaseWork
 	// askers are the members that asked in this term.
 	askers map[port.MemberID]*leaseAsker // looked up, never ranged over
-	// revoking counts, for each lease, the requests in this leader's log, and not applied yet, that end it. Its expiry waits for them: by
-	// then the id may be that of another lease, which must not be ended for the deadline of the old one.
-	revoking map[int64]int // looked up, never ranged over
 	// clearing are the questions that wait for a checkpoint of 0 to be applied, by lease.
 	clearing map[int64][]leaseSlot // looked up, never ranged over
 	// toClear are those checkpoints that this turn is to propose.
@@ -73,7 +70,6 @@ const (
 func (m *Member) resetLeases() {
 	m.leases = leaseLeader{
 		askers:   make(map[port.MemberID]*leaseAsker),
-		revoking: make(map[int64]int),
 		clearing: make(map[int64][]leaseSlot),
 	}
 }
@@ -113,16 +109,6 @@ func (m *Member) noteLeases(requests []*pb.InternalRaftRequest, results []statem
 			}
 		}
 	}
-}
-
-// endsLeases lists the leases that a batch ends, unless it is refused.
-func endsLeases(requests []*pb.InternalRaftRequest) (ids []int64) {
-	for _, r := range requests {
-		if r.GetLeaseRevoke() != nil {
-			ids = append(ids, r.GetLeaseRevoke().GetID())
-		}
-	}
-	return ids
 }
 
 // concernsLeases says whether what came of a batch is to be known for the sake of leases.
@@ -246,7 +232,7 @@ func (m *Member) clearLeases() {
 		for i, c := range part {
 			request.Checkpoints[i] = &pb.LeaseCheckpoint{ID: c.id}
 		}
-		m.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(_ Applied, err error) {
+		m.proposals.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(_ Applied, err error) {
 			if m.leases.lessor != l {
 				return // of another term
 			}
@@ -309,7 +295,7 @@ func (m *Member) forgetWork(w *leaseWork) {
 // tickLeases proposes what the time makes due: the end of leases, and checkpoints.
 func (m *Member) tickLeases() {
 	l := m.leases.lessor
-	if l == nil || m.stopping || !m.leadsFor(m.term) || len(m.proposals.bound) > 0 {
+	if l == nil || m.stopping || !m.leadsFor(m.term) || m.proposals.boundWait() {
 		return
 	}
 	again := m.leases.again
@@ -318,9 +304,11 @@ func (m *Member) tickLeases() {
 		m.answerCleared(id)
 	}
 	now := m.now()
-	for _, id := range l.Expired(now, maxExpiredPerTick, func(id int64) bool { return m.leases.revoking[id] > 0 }) {
+	// The expiry of a lease waits for requests that end it: by then the id may be that of another lease, which must not be ended for the deadline
+	// of the old one.
+	for _, id := range l.Expired(now, maxExpiredPerTick, m.relays.ends) {
 		request := &pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: id}}
-		m.proposeBound(request, func(_ Applied, err error) {
+		m.proposals.proposeBound(request, func(_ Applied, err error) {
 			if err == nil {
 				m.leaseCounts.Expired++
 			}
@@ -334,6 +322,6 @@ func (m *Member) tickLeases() {
 			request.Checkpoints[i] = &pb.LeaseCheckpoint{ID: c.ID, Remaining_TTL: c.Remaining}
 		}
 		due = due[n:]
-		m.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(Applied, error) {})
+		m.proposals.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(Applied, error) {})
 	}
 }

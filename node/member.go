@@ -24,7 +24,8 @@ type Member struct {
 	removed    removed
 
 	entries   *entries
-	proposals proposals
+	proposals *proposals
+	relays    relays
 	reads     reads
 	asks      leaseAsks
 	leases    leaseLeader
@@ -33,7 +34,6 @@ type Member struct {
 	transfers transfers
 	catchUps  catchUps
 
-	leaseIDs    uint64 // chosen by newLeaseID
 	leaseCounts LeaseCounts
 
 	compactions  compactions
@@ -65,7 +65,8 @@ func Open(config Config, ports Ports) (*Member, error) {
 	m.halted, m.views.core = m.stopServing, &m.core
 	m.writer = writer{core: &m.core, entries: m.entries, deliver: m.deliver, whenClosed: m.stopDone}
 	m.assign()
-	m.proposals.relayed = make(map[batchKey][]int64)
+	m.relays = newRelays(&m.core)
+	m.proposals = newProposals(&m.core, &m.relays, &m.compactions)
 	m.resetLeases()
 	found, err := readLog(config, ports)
 	if err != nil {
@@ -81,7 +82,7 @@ func Open(config Config, ports Ports) (*Member, error) {
 	}
 	m.publish()
 	m.setPeers()
-	if m.proposals.seenBeyond(m) {
+	if m.proposals.seenBeyond() {
 		m.later(func() { m.endAsOldCopy("its snapshot has requests of this member") })
 	}
 	m.ports.Clock.After(config.TickInterval, m.tick)
@@ -233,7 +234,7 @@ func (m *Member) receive(from port.MemberID, payload []byte) (err error) {
 	case kindRaft:
 		err = m.handleRaft(from, payload[1:])
 	case kindForward:
-		m.handleForward(from, payload[1:])
+		m.relays.forwarded(from, payload[1:])
 	case kindChunk:
 		err = m.handleChunk(from, payload)
 	case kindChunkAck:
@@ -250,7 +251,7 @@ func (m *Member) receive(from port.MemberID, payload []byte) (err error) {
 
 // stopServing answers all that waits: this member can't go on.
 func (m *Member) stopServing() {
-	m.stopProposals()
+	m.proposals.stop()
 	m.stopReads()
 	m.stopAsks()
 	m.resetLeases()

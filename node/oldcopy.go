@@ -14,24 +14,24 @@ import (
 
 // foreign says of a batch in an entry of that term that it names this run of this member, or a later one, but is not what this run has proposed. Two
 // runs may ask for the same with the same number: then the term tells them apart, as all have started again since the former.
-func (m *Member) foreign(b *statemachine.Batch, term uint64, encoded []byte) bool {
-	if b.Proposer != uint64(m.config.ID) || b.Incarnation < m.incarnation {
+func (p *proposals) foreign(b *statemachine.Batch, term uint64, encoded []byte) bool {
+	if b.Proposer != uint64(p.config.ID) || b.Incarnation < p.incarnation {
 		return false
 	}
-	if b.Incarnation > m.incarnation || b.Sequence > m.proposals.sequence {
+	if b.Incarnation > p.incarnation || b.Sequence > p.window.Newest() {
 		return true
 	}
-	f := m.proposals.find(b.Sequence)
-	return f != nil && !f.resolved && (!f.left || term < f.since || !bytes.Equal(f.encoded, encoded))
+	f := p.window.Find(b.Sequence)
+	return f != nil && (!f.Load.left || term < f.Load.since || !bytes.Equal(f.Load.encoded, encoded))
 }
 
 // seenBeyond says whether the state has batches of this run, or of a later one, that this run has not proposed.
-func (p *proposals) seenBeyond(m *Member) bool {
-	return m.machine.Seen(uint64(m.config.ID), m.incarnation, p.sequence+1)
+func (p *proposals) seenBeyond() bool {
+	return p.machine.Seen(uint64(p.config.ID), p.incarnation, p.window.Newest()+1)
 }
 
 // endAsOldCopy ends the member, whose data is not its newest.
 func (m *Member) endAsOldCopy(seen string) {
 	m.halt(fmt.Errorf("%w: %s that it has not made in this run (incarnation %d, up to number %d): its data directory is an old copy. %s", ErrDataLost, seen,
-		m.incarnation, m.proposals.sequence, dataLostAdvice))
+		m.incarnation, m.proposals.window.Newest(), dataLostAdvice))
 }

@@ -140,13 +140,12 @@ func (m *Member) noteRole() {
 	}
 	if changed {
 		// What this member did as leader is over.
-		clear(m.proposals.relayed)
+		m.relays.begin()
 		m.resetLeases()
-		m.dropBound()
+		m.proposals.begin()
 		m.duties.begin(term)
 	}
 	if changed && leader != 0 {
-		m.resend()
 		m.askAgain()
 		m.resendAsks()
 	}
@@ -178,19 +177,19 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	if err != nil {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
 	}
-	if m.foreign(b, term, data) {
+	if m.proposals.foreign(b, term, data) {
 		m.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
 		return
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
 	leases := concernsLeases(b.Requests)
 	results, fresh := m.machine.ApplyBatch(index, term, b, own || leases)
-	m.relayedNoMore(b)
+	m.relays.applied(b)
 	if leases && fresh {
 		m.noteLeases(b.Requests, results)
 	}
 	if own && fresh {
-		m.answerBatch(b.Sequence, index, results)
+		m.proposals.answer(b.Sequence, index, results)
 	}
 }
 

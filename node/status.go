@@ -60,9 +60,9 @@ func (m *Member) Status() Status {
 		Learner:          slices.Contains(m.confState.GetLearners(), uint64(m.config.ID)),
 		Committed:        m.raft.BasicStatus().GetCommit(),
 		Applied:          applied,
-		PendingProposals: m.proposals.requests,
+		PendingProposals: m.proposals.window.Count(),
 		PendingReads:     m.reads.count,
-		ProposalsFailed:  m.proposals.failed,
+		ProposalsFailed:  m.proposals.window.Failed(),
 		SlowReads:        m.reads.slow,
 		ReadsFailed:      m.reads.failed,
 		LateHeartbeats:   m.heartbeats.late,
@@ -135,7 +135,7 @@ func (m *Member) tickStop() {
 
 // shutDown answers what waits and closes the log.
 func (m *Member) shutDown() {
-	m.stopProposals()
+	m.proposals.stop()
 	m.stopReads()
 	m.stopAsks()
 	m.resetLeases()

@@ -432,11 +432,11 @@ func (m *Member) install(a *arrived) {
 	m.writer.marked = savedSnapshot{a.mark.Index, a.size}
 	m.snapshots.replaced(a.mark)
 	m.peersChanged = true
-	if m.proposals.seenBeyond(m) {
+	if m.proposals.seenBeyond() {
 		m.endAsOldCopy(fmt.Sprintf("the snapshot of entry %d has requests of this member", a.mark.Index))
 		return
 	}
-	m.reconcileProposals()
+	m.proposals.reconcile()
 	m.ports.Observer.Installed(a.mark.Index, m.machine.StateHash())
 	m.log(port.Info, "installed snapshot", "snapshot-index", a.mark.Index, "bytes", a.size)
 }

@@ -12,11 +12,8 @@ type step struct {
 
 // endOfTurn are the steps at the end of a turn. (Those of a newborn are in newborn.go.) Where two steps may be swapped, neither reason names the other.
 var endOfTurn = []step{
-	{"propose bound", "what only this leader may propose goes into the log before what clients ask for, so that their load does not delay it", func(m *Member) {
-		m.clearLeases()
-		m.gatherBound()
-	}},
-	{"propose", "before raft is asked what is ready: one Ready then holds all requests of the turn", (*Member).gather},
+	{"clear leases", "before proposing: what it asks for goes into the log in this turn", (*Member).clearLeases},
+	{"propose", "before raft is asked what is ready: one Ready then holds all requests of the turn", func(m *Member) { m.proposals.gather() }},
 	{"ask about leases", "before the leader proves itself: its own questions are in the same round", (*Member).gatherAsks},
 	{"prove leases", "after all questions of the turn are in, and before reads are asked for: it is one of them", (*Member).proveLeases},
 	{"ask for reads", "after all that reads in this turn, so that one round serves it, and before raft is asked what is ready", (*Member).askReads},
@@ -37,7 +34,7 @@ var endOfTurn = []step{
 // atTick are the steps of a tick.
 var atTick = []step{
 	{"raft", "first: what follows asks who leads, and for how long", (*Member).tickRaft},
-	{"proposals", "", (*Member).tickProposals},
+	{"proposals", "", func(m *Member) { m.proposals.tick() }},
 	{"reads", "", (*Member).tickReads},
 	{"asks", "", (*Member).tickAsks},
 	{"leases", "", (*Member).tickLeases},

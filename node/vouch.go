@@ -80,7 +80,7 @@ func (m *Member) vouch(id port.MemberID, life uint64) uint64 {
 	m.acquaintance.vouching[id] = v
 	m.log(port.Info, "a founding member starts with an empty disk, and nobody here knows it: letting it in", "member", id)
 	// The request changes nothing; it is there to be an entry of this term, of which it is known when it is applied.
-	m.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: &pb.LeaseCheckpointRequest{}}, func(a Applied, _ error) {
+	m.proposals.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: &pb.LeaseCheckpointRequest{}}, func(a Applied, _ error) {
 		switch {
 		case m.acquaintance.vouching[id] != v:
 		case a.Index == 0 || m.role != Leader || m.term != v.term:

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/transfer"
 )
 
 // keepLittle has a member keep next to nothing of the log that it does not need itself.
@@ -37,8 +38,8 @@ func (c *cluster) countSnapshots() *int {
 	n, seen := 0, map[uint64]bool{}
 	c.lose = func(_, _ port.MemberID, payload []byte) bool {
 		if payload[0] == kindChunk {
-			if ch, err := decodeChunk(payload); err == nil && !seen[ch.stream] {
-				seen[ch.stream] = true
+			if stream, err := transfer.Stream(payload); err == nil && !seen[stream] {
+				seen[stream] = true
 				n++
 			}
 		}
@@ -136,7 +137,7 @@ func TestCatchUp_OneSnapshotIsEnough(t *testing.T) {
 	}
 	f.cut = true
 	l.fill(200)
-	c.run(chunkGiveUpTicks * tick)
+	c.run(transfer.GiveUpTicks * tick)
 	l.fill(50)
 	sent := c.countSnapshots()
 	f.cut = false

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/transfer"
 	"github.com/detcd/detcd/node/watch"
 )
 
@@ -117,7 +118,8 @@ func TestMember_AWatchIsAttachedInATurnThatHasApplied(t *testing.T) {
 		f.member.Receive(l.id, told)
 		old := &raftpb.Message{Type: raftpb.MsgSnap.Enum(), From: new(uint64(l.id)), To: new(uint64(f.id)), Term: new(uint64(1)),
 			Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)), ConfState: f.member.confState}}}
-		f.member.offerArrived(&incoming{from: l.id, msg: old}, &arrived{})
+		f.member.transfers.Arrived(&transfer.Offer{From: l.id, Message: old}, &transfer.Arrived{})
+		f.member.transfers.Settle()
 		f.member.Watch().Attach(watch.NewInterest([]byte("c"), nil, func() { heard++ }), 4)
 	})
 	if applied, _ := f.member.machine.Applied(); applied <= before {

@@ -62,16 +62,19 @@ func (m *Member) assign() {
 	m.heartbeats = heartbeats{core: c}
 	m.catchUps = catchUps{core: c, entries: m.entries, writer: &m.writer}
 	m.offers = offers{core: c, views: &m.views}
+	m.transfers = transfers{core: c, views: &m.views, offers: &m.offers, saving: m.snapshots.saving, stepPeer: m.stepPeer, handleReady: m.handleReadyWithin}
+	m.transfers.open()
 	m.compactions = compactions{core: c, views: &m.views}
-	m.retention = retention{core: c, entries: m.entries, writer: &m.writer, awaited: m.awaitedSnapshots}
-	m.snapshots = snapshots{core: c, views: &m.views, writer: &m.writer, retention: &m.retention, receiving: m.receiving}
+	m.retention = retention{core: c, entries: m.entries, writer: &m.writer, awaited: m.transfers.awaited}
+	m.snapshots = snapshots{core: c, views: &m.views, writer: &m.writer, retention: &m.retention, receiving: m.transfers.receiver.Expecting}
 	m.removed = removed{core: c, views: &m.views, writer: &m.writer}
 	m.duties = duties{
 		&m.heartbeats,
 		&m.catchUps,
 		&m.offers,
+		&m.transfers,
 		&m.compactions, // after offers: a view that is in use holds on to what is to be removed
-		&m.retention,
+		&m.retention,   // after transfers, which may have given up followers that the log is kept for
 		&m.snapshots,
 		&m.removed,
 	}

@@ -236,9 +236,9 @@ func (m *Member) receive(from port.MemberID, payload []byte) (err error) {
 	case kindForward:
 		m.relays.forwarded(from, payload[1:])
 	case kindChunk:
-		err = m.handleChunk(from, payload)
+		err = m.transfers.receiver.HandleChunk(from, payload)
 	case kindChunkAck:
-		err = m.handleChunkAck(from, payload)
+		err = m.transfers.sender.HandleAck(from, payload)
 	case kindLease:
 		err = m.handleLeaseRequest(from, payload)
 	case kindLeaseAnswer:

@@ -8,14 +8,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/transfer"
 )
 
 // A message between members is one byte that says its kind, and the rest:
 //
 //	kindRaft      a raftpb.Message, encoded
 //	kindForward   a statemachine.Batch, encoded: a follower's requests for the leader to propose
-//	kindChunk     stream uint64 | sequence uint32 | last uint8 | length uint32 of the raftpb.Message (first chunk only, else 0) | that message | data
-//	kindChunkAck  stream uint64 | next uint32 | state uint8
+//	kindChunk, kindChunkAck  a piece of a snapshot, and the answer: see package transfer
 //	kindLease     term uint64 | incarnation uint64 | sequence uint64 | floor uint64 | for each question: what uint8 | lease uint64
 //	kindLeaseAnswer  incarnation uint64 | sequence uint64 | for each answer: found uint8 | granted uint64 | remaining uint64
 //	kindNewborn      life uint64: a founding member with an empty disk asks whether the cluster lives, and knows it
@@ -23,14 +23,14 @@ import (
 //
 // Numbers are little-endian.
 const (
-	kindRaft byte = 1 + iota
-	kindForward
-	kindChunk
-	kindChunkAck
-	kindLease
-	kindLeaseAnswer
-	kindNewborn
-	kindNewbornAnswer
+	kindRaft          byte = 1
+	kindForward       byte = 2
+	kindChunk              = transfer.KindChunk
+	kindChunkAck           = transfer.KindAck
+	kindLease         byte = 5
+	kindLeaseAnswer   byte = 6
+	kindNewborn       byte = 7
+	kindNewbornAnswer byte = 8
 )
 
 // MessageKind names the kind of an encoded message, for traces.
@@ -78,86 +78,7 @@ func raftClass(m *raftpb.Message) port.Class {
 	return port.Urgent
 }
 
-type chunk struct {
-	stream   uint64
-	sequence uint32
-	last     bool
-	message  []byte
-	data     []byte
-}
-
-const chunkHeaderBytes = 1 + 8 + 4 + 1 + 4
-
-func (c *chunk) encode() []byte {
-	b := make([]byte, 0, chunkHeaderBytes+len(c.message)+len(c.data))
-	b = append(b, kindChunk)
-	b = binary.LittleEndian.AppendUint64(b, c.stream)
-	b = binary.LittleEndian.AppendUint32(b, c.sequence)
-	last := byte(0)
-	if c.last {
-		last = 1
-	}
-	b = append(b, last)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(c.message)))
-	b = append(b, c.message...)
-	return append(b, c.data...)
-}
-
 var errShortMessage = errors.New("message is too short for its kind")
-
-func decodeChunk(b []byte) (chunk, error) {
-	if len(b) < chunkHeaderBytes {
-		return chunk{}, errShortMessage
-	}
-	c := chunk{
-		stream:   binary.LittleEndian.Uint64(b[1:]),
-		sequence: binary.LittleEndian.Uint32(b[9:]),
-		last:     b[13] == 1,
-	}
-	n := binary.LittleEndian.Uint32(b[14:])
-	b = b[chunkHeaderBytes:]
-	if uint64(n) > uint64(len(b)) {
-		return chunk{}, errShortMessage
-	}
-	c.message, c.data = b[:n], b[n:]
-	return c, nil
-}
-
-// chunkState is what the receiver says of a stream of chunks.
-type chunkState uint8
-
-const (
-	chunkWanted   chunkState = iota // go on from next
-	chunkComplete                   // all is here and durable, or no longer needed
-	chunkRefused                    // give up: the receiver can't take it
-)
-
-type chunkAck struct {
-	stream uint64
-	next   uint32
-	state  chunkState
-}
-
-const chunkAckBytes = 1 + 8 + 4 + 1
-
-func (a chunkAck) encode() []byte {
-	b := make([]byte, 0, chunkAckBytes)
-	b = append(b, kindChunkAck)
-	b = binary.LittleEndian.AppendUint64(b, a.stream)
-	b = binary.LittleEndian.AppendUint32(b, a.next)
-	return append(b, byte(a.state))
-}
-
-func decodeChunkAck(b []byte) (chunkAck, error) {
-	if len(b) < chunkAckBytes {
-		return chunkAck{}, errShortMessage
-	}
-	return chunkAck{
-		stream: binary.LittleEndian.Uint64(b[1:]),
-		next:   binary.LittleEndian.Uint32(b[9:]),
-		state:  chunkState(b[13]),
-	}, nil
-}
 
 // newbornQuestion is what a member with an empty disk asks the other founding members. life tells its run from any other of this member.
 type newbornQuestion struct{ life uint64 }

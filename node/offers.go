@@ -27,6 +27,17 @@ func (o *offers) applied(uint64) {
 	}
 }
 
+// of returns the view of the entry at index, if raft was offered it; nil otherwise. It stays the offers'.
+func (o *offers) of(index uint64) *statemachine.View {
+	if o.view == nil {
+		return nil
+	}
+	if at, _ := o.view.Applied(); at != index {
+		return nil
+	}
+	return o.view
+}
+
 // offer tells raft which snapshot a follower could be sent: the present state. The view is kept for the rest of the turn, in
 // which raft's message to that follower comes.
 func (o *offers) offer() (*raftpb.Snapshot, error) {

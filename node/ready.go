@@ -31,7 +31,7 @@ func (m *Member) handleRaft(from port.MemberID, encoded []byte) error {
 			return fmt.Errorf("%v with a context of %d bytes", msg.GetType(), n)
 		}
 	}
-	if m.outdated(from, msg) {
+	if m.transfers.outdated(from, msg) {
 		return nil
 	}
 	return m.stepPeer(from, msg)
@@ -101,7 +101,7 @@ func (m *Member) dispatch(msg *raftpb.Message) {
 		m.step(msg)
 	default:
 		if msg.GetType() == raftpb.MsgSnap {
-			m.startTransfer(msg)
+			m.transfers.start(msg)
 			return
 		}
 		m.ports.Network.Send(port.MemberID(msg.GetTo()), raftClass(msg), encodeRaft(msg))
@@ -135,9 +135,6 @@ func (m *Member) noteRole() {
 	changed := leader != m.leader || term != m.term
 	m.role, m.leader, m.term = role, leader, term
 	m.ports.Observer.RoleChanged(term, leader, role)
-	if role != Leader {
-		m.stopTransfers()
-	}
 	if changed {
 		// What this member did as leader is over.
 		m.relays.begin()

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/transfer"
 )
 
 // What the log on the disk keeps beyond what a restart needs, for followers that lag: as much as the state takes in a snapshot, since up
@@ -19,7 +20,7 @@ const (
 	// while a state is transferred, unless nothing can bring the follower level; and the room on the disk bounds it too.
 	retainPinnedTimes = 64
 	// AwaitedTicks is for how many ticks a follower is waited for that does not come on.
-	AwaitedTicks = chunkGiveUpTicks
+	AwaitedTicks = transfer.GiveUpTicks
 )
 
 // retention is how much of the log stays.

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -10,7 +9,6 @@ import (
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/snapshot"
 	"github.com/detcd/detcd/node/wal"
-	"github.com/detcd/detcd/statemachine"
 )
 
 // snapshots are this member's own, on its disk: they let the log be shortened and a restart be quick.
@@ -32,7 +30,7 @@ type snapshots struct {
 
 // load makes the snapshot at mark the state.
 func (s *snapshots) load(mark wal.SnapshotMark) error {
-	machine, size, err := readSnapshot(s.ports.SnapshotDisk, mark, nil)
+	machine, size, err := snapshot.Load(s.ports.SnapshotDisk, mark, nil)
 	if err != nil {
 		return err
 	}
@@ -45,29 +43,6 @@ func (s *snapshots) load(mark wal.SnapshotMark) error {
 	return nil
 }
 
-// readSnapshot reads a snapshot file back into a state machine, which shares memory with beside as far as the two hold the same. It blocks.
-func readSnapshot(d port.Disk, mark wal.SnapshotMark, beside *statemachine.View) (*statemachine.Machine, int64, error) {
-	r, err := snapshot.Open(d, mark.Index, mark.Term)
-	if errors.Is(err, port.ErrNotExist) {
-		err = &wal.CorruptError{File: snapshot.Name(mark.Index, mark.Term), Reason: "this snapshot is missing, though the log goes on from it"}
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	machine, err := statemachine.RestoreBeside(r, beside)
-	if err != nil {
-		r.Close()
-		return nil, 0, err
-	}
-	if err := r.Close(); err != nil {
-		return nil, 0, err
-	}
-	if index, term := machine.Applied(); index != mark.Index || term != mark.Term {
-		return nil, 0, fmt.Errorf("%w: the snapshot of entry %d (term %d) holds the state at entry %d (term %d)", wal.ErrCorrupt, mark.Index, mark.Term, index, term)
-	}
-	return machine, r.Size(), nil
-}
-
 // sweep removes what the log does not point at: older snapshots, and ones that were not finished.
 func (s *snapshots) sweep(keep *wal.SnapshotMark) error {
 	if keep == nil {
@@ -75,6 +50,9 @@ func (s *snapshots) sweep(keep *wal.SnapshotMark) error {
 	}
 	return snapshot.RemoveOthers(s.ports.SnapshotDisk, snapshot.Info{Index: keep.Index, Term: keep.Term})
 }
+
+// saving says whether a snapshot is being written, or what it replaces removed.
+func (s *snapshots) saving() bool { return s.busy }
 
 // noteApplied counts an applied entry.
 func (s *snapshots) noteApplied(bytes int64) {

@@ -66,7 +66,7 @@ func (m *Member) Status() Status {
 		SlowReads:        m.reads.slow,
 		ReadsFailed:      m.reads.failed,
 		LateHeartbeats:   m.heartbeats.late,
-		Installing:       m.transfers.incoming != nil,
+		Installing:       m.transfers.receiver.Installing(),
 		Leases:           m.leaseCounts,
 		LeasesHeld:       held,
 		SnapshotIndex:    m.writer.marked.index,
@@ -140,7 +140,6 @@ func (m *Member) shutDown() {
 	m.stopAsks()
 	m.resetLeases()
 	m.duties.end()
-	m.stopTransfers()
 	m.writer.closing = true
 }
 

@@ -28,7 +28,6 @@ var endOfTurn = []step{
 		index, _ := m.machine.Applied()
 		m.duties.applied(index)
 	}},
-	{"postponed transfer", "after duties: an own snapshot may be done", (*Member).startPostponed},
 }
 
 // atTick are the steps of a tick.
@@ -38,7 +37,6 @@ var atTick = []step{
 	{"reads", "", (*Member).tickReads},
 	{"asks", "", (*Member).tickAsks},
 	{"leases", "", (*Member).tickLeases},
-	{"transfers", "", (*Member).tickTransfers},
 	{"duties", "", func(m *Member) { m.duties.tick(m.now()) }},
 	{"stop", "", (*Member).tickStop},
 	{"settle", "last: the log is at rest only if nothing before has something to write", func(m *Member) { m.writer.settle() }},

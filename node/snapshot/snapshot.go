@@ -1,5 +1,5 @@
-// Package snapshot keeps snapshot files: an opaque stream of bytes (the state machine's) together with the raft position it
-// stands for, each block checksummed. When to take one, which to keep and what the bytes mean are its caller's business.
+// Package snapshot keeps snapshot files: a stream of bytes together with the raft position it stands for, each block checksummed. When to
+// take one, and which to keep, is its caller's business. Only Load knows what the bytes mean: they are a state machine's.
 //
 // Concurrency: plain sequential code that blocks on its Disk; one caller at a time.
 //

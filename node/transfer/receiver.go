@@ -69,6 +69,11 @@ type Receiver struct {
 	incoming *incoming
 	// postponed is the first chunk of a stream that waits until an own snapshot is written; nil: none.
 	postponed *postponed
+	// done is the stream that was received last. What comes late of it, as when the answer was lost, is answered as its last chunk was.
+	done struct {
+		from   port.MemberID
+		stream uint64
+	}
 }
 
 // ReceiverOptions are what a Receiver is told about its member.
@@ -118,6 +123,8 @@ func (r *Receiver) HandleChunk(from port.MemberID, payload []byte) error {
 	in := r.incoming
 	known := in != nil && in.From == from && in.stream == c.stream
 	switch {
+	case !known && r.done.from == from && r.done.stream == c.stream:
+		r.answer(from, ack{stream: c.stream, state: complete})
 	case !known && c.sequence == 0:
 		return r.begin(from, c)
 	case !known:
@@ -273,6 +280,7 @@ func (r *Receiver) written(in *incoming, chunks int, a *Arrived) {
 		return
 	}
 	r.incoming = nil
+	r.done.from, r.done.stream = in.From, in.stream
 	r.follower.Arrived(in.Offer, a)
 	r.answer(in.From, ack{stream: in.stream, next: in.next, state: complete})
 	r.follower.Settle()

@@ -17,6 +17,31 @@ func (l *leader) ended(s *sent, there bool) {
 	}
 }
 
+func TestTransfer_ArrivesOnceOverABadNetwork(t *testing.T) {
+	m := state(t, 7, 300)
+	for seed := range uint64(60) {
+		w := newWorld(t, seed)
+		w.loss, w.repeat, w.jitter = w.rand.Float64()/3, w.rand.Float64()/3, time.Duration(1+w.rand.IntN(300))*time.Millisecond
+		w.follower.work = time.Duration(1+w.rand.IntN(20)) * time.Millisecond
+		s := w.leader.start(m, 3)
+		w.run(10 * time.Minute)
+		w.leader.ended(s, true)
+		if len(w.follower.arrived) != 1 || w.follower.failed != nil {
+			t.Fatalf("seed %d: %d snapshots arrived, failed: %v", seed, len(w.follower.arrived), w.follower.failed)
+		}
+		a := w.follower.arrived[0]
+		if a.Machine.StateHash() != m.StateHash() || a.Mark.Index != 7 || a.Bytes < 300*100 {
+			t.Fatalf("seed %d: what arrived is another state: entry %d, %d bytes", seed, a.Mark.Index, a.Bytes)
+		}
+		if pinned, _ := a.Machine.PinnedViews(); pinned != 0 {
+			t.Fatalf("seed %d: %d views are pinned", seed, pinned)
+		}
+		if w.leader.HasBeyond(followerID, 7) || !w.leader.HasBeyond(followerID, 6) {
+			t.Fatalf("seed %d: the leader does not know what the follower has", seed)
+		}
+	}
+}
+
 func TestTransfer_TheFirstChunkIsAloneAndTheWindowIsKept(t *testing.T) {
 	w := newWorld(t, 1)
 	w.follower.work = 10 * time.Millisecond

@@ -31,9 +31,9 @@ func (r *Run) addCandidates() {
 	if r.setup.Candidates == 0 {
 		return
 	}
-	asker := &caller{run: r, id: candidateIDs + 100, chance: r.world.Stream("asker"), at: r.seats[0]}
+	asker := &connection{run: r, id: candidateIDs + 100, chance: r.world.Stream("asker"), at: r.seats[0]}
 	r.askLeader(asker)
-	o := &onlooker{calls: &caller{run: r, id: observerIDs, chance: r.world.Stream("onlooker"), at: r.seats[len(r.seats)-1]}}
+	o := &onlooker{connection: connection{run: r, id: observerIDs, chance: r.world.Stream("onlooker"), at: r.seats[len(r.seats)-1]}}
 	r.onlookers = append(r.onlookers, o)
 	o.openSoon()
 }
@@ -178,7 +178,7 @@ func (c *candidate) leave(key *v3electionpb.LeaderKey) {
 }
 
 // askLeader has a client ask now and then who leads.
-func (r *Run) askLeader(c *caller) {
+func (r *Run) askLeader(c *connection) {
 	r.world.After(c.chance.Duration(0, 4*time.Second), world.Client, func() {
 		if r.healed {
 			return

@@ -11,7 +11,6 @@ import (
 	"github.com/detcd/detcd/linearizability"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/node/call"
-	"github.com/detcd/detcd/sim/prng"
 	"github.com/detcd/detcd/sim/workload"
 	"github.com/detcd/detcd/sim/world"
 )
@@ -19,11 +18,8 @@ import (
 // client is a client of the cluster. It has one request under way at a time, and goes through the very code that the real doors
 // go through. Its requests and their answers travel through the simulated world: they come late, or not at all.
 type client struct {
-	run    *Run
-	id     int
-	chance *prng.Source
+	connection
 	make   *workload.Generator
-	at     *seat // the member it talks to
 	op     int   // index in the history of the request under way; -1: none
 	seen   int64 // the newest revision in an answer
 	last   workload.Request
@@ -34,9 +30,9 @@ type client struct {
 func (r *Run) addClient() *client {
 	id := len(r.clients)
 	s := r.world.Stream("client " + strconv.Itoa(id))
-	c := &client{run: r, id: id, chance: s, make: workload.New(r.setup.Mix, s), op: -1}
+	c := &client{connection: connection{run: r, id: id, chance: s}, make: workload.New(r.setup.Mix, s), op: -1}
 	c.make.NameValues(strconv.Itoa(id) + ".")
-	c.at = r.asked(s)
+	c.move()
 	r.clients = append(r.clients, c)
 	return c
 }
@@ -67,51 +63,14 @@ func (c *client) next() {
 	c.send(c.last.Message, c.last.Group)
 }
 
-// move makes the client talk to another member.
-func (c *client) move() { c.at = c.run.asked(c.chance) }
-
 // send makes a request of the client's member, and returns its place in the history.
 func (c *client) send(msg proto.Message, group string) int {
-	q := c.ask(msg, group)
-	q.travel(q.carry, q.refuse)
-	return q.op
+	c.ask(msg, group).setOut()
+	return c.op
 }
 
-// question is a request on its way to a member.
-type question struct {
-	c      *client
-	op     int
-	s      *seat
-	msg    proto.Message
-	there  time.Duration
-	lost   bool
-	answer func(answer) // takes the answer back
-}
-
-// travel has arrive called in a turn of the member, or refused if there is none.
-func (q *question) travel(arrive, refused func()) {
-	if !q.lost {
-		q.s.host.Visit(q.there, world.Request, arrive, refused)
-	}
-}
-
-// carry has the member serve the request.
-func (q *question) carry() {
-	s := q.s
-	if s.now == nil {
-		return
-	}
-	epoch := s.host.Epoch()
-	do(s.now.member, q.c.run.gate, q.msg, func(a answer) {
-		a.epoch = epoch
-		q.answer(a)
-	})
-}
-
-func (q *question) refuse() { q.answer(answer{err: errConnection, certain: true, nobody: true}) }
-
-// ask notes a request in the history. It has yet to travel.
-func (c *client) ask(msg proto.Message, group string) *question {
+// ask notes a request in the history. It has yet to set out.
+func (c *client) ask(msg proto.Message, group string) *errand {
 	r := c.run
 	c.op = len(r.history)
 	op, s := c.op, c.at
@@ -119,42 +78,29 @@ func (c *client) ask(msg proto.Message, group string) *question {
 		Request: msg, Outcome: linearizability.Unknown, Member: uint64(s.peer.ID)})
 	r.groups = append(r.groups, group)
 	r.story.say("op %d: client %d asks %s: %v", op, c.id, s.name, told{msg})
-	there, back := c.delay(), c.delay()
-	lostThere, lostBack := c.lost(), c.lost()
-	q := &question{c: c, op: op, s: s, msg: msg, there: there, lost: lostThere}
-	q.answer = func(a answer) {
-		if !lostBack || a.nobody {
-			r.world.After(back, world.Answer, func() { c.take(op, a) })
-		}
-	}
-	r.world.After(r.setup.Patience, world.Client, func() {
-		if c.op == op {
+	e := c.errand(r.setup.Patience, func(m *node.Member, answered func(any)) func() {
+		do(m, r.gate, msg, func(a answer) { answered(a) })
+		return nil
+	}, func(p reply) {
+		switch {
+		case p.got:
+			c.take(op, p.value.(answer), p.epoch)
+		case p.refused:
+			c.take(op, answer{err: errConnection, certain: true, nobody: true}, 0)
+		default:
 			r.story.say("op %d: client %d has no patience left", op, c.id)
 			c.over(op, false)
 		}
 	})
-	return q
+	e.evenLate = true
+	return e
 }
 
-func (c *client) delay() time.Duration {
-	wt := &c.run.setup.Fair
-	return c.chance.Duration(wt.DelayLeast, wt.DelayMost)
-}
-
-// lost says whether a request or an answer is lost between client and member: now and then, while there is trouble.
-func (c *client) lost() bool {
-	lost := c.chance.Permille(c.run.setup.ClientLoss)
-	return lost && !c.run.healed
-}
-
-// take takes an answer, if it is still waited for.
-func (c *client) take(op int, a answer) {
-	if c.op != op {
-		return
-	}
+// take takes an answer from a life of a member.
+func (c *client) take(op int, a answer, epoch uint32) {
 	r := c.run
 	o := &r.history[op]
-	o.Err, o.Index, o.Position, o.Incarnation = a.err, a.index, a.position, uint64(a.epoch)
+	o.Err, o.Index, o.Position, o.Incarnation = a.err, a.index, a.position, uint64(epoch)
 	switch {
 	case a.err == nil:
 		o.Outcome, o.Response, o.Return = linearizability.Answered, a.response, r.stamp()
@@ -226,7 +172,6 @@ type answer struct {
 	nobody   bool // there was no member to take it
 	index    uint64
 	position uint32
-	epoch    uint32 // the member's life
 }
 
 type connectionError struct{}

@@ -49,7 +49,7 @@ func (g *guesser) think() {
 func (g *guesser) speak() {
 	puts := 2 + g.chance.Intn(guessersMost-1)
 	at := g.run.seats[g.chance.Intn(len(g.run.seats))]
-	var all []*question
+	var all []*errand
 	for _, c := range g.clients[:puts] {
 		c.at = at
 		put := c.make.Put()
@@ -61,20 +61,20 @@ func (g *guesser) speak() {
 	all = append(all, last.ask(guess, ""))
 	g.waiting = len(all)
 	first := all[0]
-	first.lost = false // what any of them loses is lost on the way back
+	first.lostThere = false // what any of them loses is lost on the way back
 	first.travel(func() {
-		if first.s.now == nil {
+		if first.to.now == nil {
 			return
 		}
-		v := first.s.now.member.AcquireView()
+		v := first.to.now.member.AcquireView()
 		guess.Revision = v.Revision() + ahead
 		v.Release()
-		for _, q := range all {
-			q.carry()
+		for _, e := range all {
+			e.arrive()
 		}
 	}, func() {
-		for _, q := range all {
-			q.refuse()
+		for _, e := range all {
+			e.refuse()
 		}
 	})
 }

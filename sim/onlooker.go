@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"google.golang.org/protobuf/proto"
 
@@ -13,82 +14,76 @@ import (
 
 // onlooker observes the election, at one member after the other.
 type onlooker struct {
-	calls    *caller
-	record   *locks.ObserveRecord // nil in between
-	res      *resident
-	cancel   func()
-	opened   time.Duration
-	inFlight int
-	arrives  time.Duration
+	connection
+	stream *stream // nil in between
+	record *locks.ObserveRecord
+	cancel func() // once the member has the call
+	opened time.Duration
 }
 
 func (o *onlooker) openSoon() {
-	r := o.calls.run
-	r.world.After(o.calls.chance.Duration(0, 500*time.Millisecond), world.Client, func() {
-		if o.calls.chance.Permille(500) || o.calls.at.absent {
-			o.calls.move()
+	o.run.world.After(o.chance.Duration(0, 500*time.Millisecond), world.Client, func() {
+		if o.chance.Permille(500) || o.at.absent {
+			o.move()
 		}
-		s := o.calls.at
-		if s.now == nil || s.host.Paused() {
+		if o.at.now == nil || o.at.host.Paused() {
 			o.openSoon()
 			return
 		}
-		o.open(s)
+		o.open()
 	})
 }
 
-func (o *onlooker) open(s *seat) {
-	r := o.calls.run
-	rec := &locks.ObserveRecord{Client: o.calls.id, Name: electionName, Call: r.stamp(), Live: true}
+func (o *onlooker) open() {
+	r, s := o.run, o.openStream()
+	rec := &locks.ObserveRecord{Client: o.id, Name: electionName, Call: r.stamp(), Live: true}
 	r.observed = append(r.observed, rec)
-	o.record, o.res, o.inFlight, o.opened = rec, s.now, 0, r.world.Now()
-	deliver := func(fn func()) {
-		if o.record != rec {
+	o.stream, o.record, o.cancel, o.opened = s, rec, nil, r.world.Now()
+	answer := func(arrive func()) {
+		if o.stream != s {
 			return
 		}
-		o.inFlight++
-		o.arrives = max(o.arrives, r.world.Now()+o.calls.chance.Duration(r.setup.Fair.DelayLeast, r.setup.Fair.DelayMost))
-		r.world.After(o.arrives-r.world.Now(), world.Answer, func() {
-			if o.record == rec {
-				o.inFlight--
-				fn()
+		s.answer(func() {
+			if o.stream == s {
+				arrive()
 			}
 		})
 	}
-	o.cancel = nil
-	s.host.Do(0, world.Request, func() {
-		o.cancel = call.Observe(r.gate, o.res.member, call.Caller{}, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse) {
+	s.turn(r.world.Now(), func() {
+		o.cancel = call.Observe(r.gate, s.res.member, call.Caller{}, &v3electionpb.LeaderRequest{Name: rec.Name}, func(resp *v3electionpb.LeaderResponse) {
 			kv := proto.CloneOf(resp.GetKv())
-			deliver(func() {
-				r.world.Note(world.Judged, uint64(s.peer.ID), uint64(o.calls.id), answer{response: resp}.hash())
-				rec.Told = append(rec.Told, locks.LeaderTold{Stamp: r.stamp(), KV: kv})
-				r.counts.Told++
-			})
-		}, func(error) { deliver(o.broken) })
+			answer(func() { o.told(resp, kv) })
+		}, func(error) { answer(o.broken) })
 	})
-	o.checkSoon(rec, s)
+	o.checkSoon(s)
+}
+
+func (o *onlooker) told(resp *v3electionpb.LeaderResponse, kv *mvccpb.KeyValue) {
+	r := o.run
+	r.world.Note(world.Judged, uint64(o.stream.to.peer.ID), uint64(o.id), answer{response: resp}.hash())
+	o.record.Told = append(o.record.Told, locks.LeaderTold{Stamp: r.stamp(), KV: kv})
+	r.counts.Told++
 }
 
 // checkSoon notices that the member is gone, or goes away by itself now and then.
-func (o *onlooker) checkSoon(rec *locks.ObserveRecord, s *seat) {
-	r := o.calls.run
-	r.world.After(o.calls.chance.Duration(10*time.Millisecond, 500*time.Millisecond), world.Client, func() {
+func (o *onlooker) checkSoon(s *stream) {
+	s.look(func() {
 		switch {
-		case o.record != rec:
-		case s.now != o.res, !r.healed && o.calls.chance.Permille(10):
+		case o.stream != s:
+		case !s.stands(), !o.run.healed && o.chance.Permille(10):
 			o.broken()
 		default:
-			o.checkSoon(rec, s)
+			o.checkSoon(s)
 		}
 	})
 }
 
 // broken ends the stream, and begins another.
 func (o *onlooker) broken() {
-	if s := o.calls.at; s.now == o.res && o.cancel != nil {
-		s.host.Do(0, world.Request, o.cancel)
+	if s := o.stream; s.stands() && o.cancel != nil {
+		s.to.host.Do(0, world.Request, o.cancel)
 	}
-	o.record.Live, o.record = false, nil
+	o.record.Live, o.stream = false, nil
 	o.openSoon()
 }
 
@@ -96,5 +91,5 @@ func (o *onlooker) broken() {
 const onlookerSettles = 3 * time.Second
 
 func (o *onlooker) settled() bool {
-	return o.record != nil && o.calls.at.now == o.res && o.inFlight == 0 && o.calls.run.world.Now() >= o.opened+onlookerSettles
+	return o.stream != nil && o.stream.stands() && o.stream.inFlight == 0 && o.run.world.Now() >= o.opened+onlookerSettles
 }

@@ -127,7 +127,7 @@ func (r *Run) positions() (text string) {
 	}
 	for _, o := range r.onlookers {
 		if !o.settled() {
-			text += fmt.Sprintf("onlooker %d waits; ", o.calls.id)
+			text += fmt.Sprintf("onlooker %d waits; ", o.id)
 		}
 	}
 	return text

@@ -181,6 +181,9 @@ func (r *Run) stamp() uint64 {
 	return r.stamps
 }
 
+// now is the true time, in nanoseconds.
+func (r *Run) now() int64 { return int64(r.world.Now()) }
+
 // live is the course of a run: trouble, recovery, and once more from what the disks hold alone.
 func (r *Run) live() {
 	r.addSeats()

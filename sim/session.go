@@ -18,7 +18,7 @@ import (
 // session is a client with a lease: it keeps that alive for as long as it cares to.
 type session struct {
 	*client
-	calls *caller
+	calls *connection
 	lease *leases.Record
 	// keeping: renewals go on.
 	keeping bool
@@ -31,7 +31,7 @@ type session struct {
 // addSession makes a session's client; nothing happens until open.
 func (r *Run) addSession(name string, id int) *session {
 	c := r.addClient()
-	s := &session{client: c, calls: &caller{run: r, id: id, chance: r.world.Stream(name), at: c.at}}
+	s := &session{client: c, calls: &connection{run: r, id: id, chance: r.world.Stream(name), at: c.at}}
 	r.sessions = append(r.sessions, s)
 	return s
 }

@@ -15,11 +15,8 @@ import (
 // watcher is a client that watches: it has one stream at a time, with some watches on it, and when the stream breaks it goes on from where
 // each of them was, at this member or another.
 type watcher struct {
-	run    *Run
-	id     int
-	chance *prng.Source
+	connection
 	packs  *prng.Source // draws the bounds of packs
-	at     *seat
 	stream *watchStream // nil in between
 	seen   int64        // the newest revision it was told of
 	// resume are the watches of the last stream that are to go on.
@@ -28,8 +25,9 @@ type watcher struct {
 
 func (r *Run) addWatchers() {
 	for id := range r.setup.Watchers {
-		w := &watcher{run: r, id: watcherIDs + id, chance: r.world.Stream("watcher " + string(rune('A'+id))),
-			packs: r.world.Stream("packs " + string(rune('A'+id)))}
+		name := string(rune('A' + id))
+		w := &watcher{connection: connection{run: r, id: watcherIDs + id, chance: r.world.Stream("watcher " + name)},
+			packs: r.world.Stream("packs " + name)}
 		r.watchers = append(r.watchers, w)
 		w.at = r.seats[w.chance.Intn(len(r.seats))]
 		w.openSoon()
@@ -63,7 +61,7 @@ func (w *watcher) openSoon() {
 	})
 }
 
-// open begins a stream, with the watches that the last one had, or new ones.
+// open opens a stream, with the watches that the last one had, or new ones.
 func (w *watcher) open() {
 	w.stream = newWatchStream(w)
 	w.run.story.say("watcher %d connects to %s", w.id, w.at.name)
@@ -82,10 +80,10 @@ func (w *watcher) open() {
 
 // checkSoon notices, some time after, that the member is gone.
 func (w *watcher) checkSoon(s *watchStream) {
-	w.run.world.After(w.chance.Duration(10*time.Millisecond, 500*time.Millisecond), world.Client, func() {
+	s.look(func() {
 		switch {
 		case w.stream != s:
-		case s.seat.now != s.res:
+		case !s.stands():
 			w.hangUp()
 		default:
 			w.checkSoon(s)
@@ -128,17 +126,17 @@ func (w *watcher) act() {
 		if s.live() < 6 {
 			w.createNew()
 			if w.chance.Permille(300) { // as soon as that: its answer must not pass over what the watch has yet to see
-				s.request(progressRequest())
+				s.send(progressRequest())
 			}
 		}
 	case 1:
 		if rec := s.pick(); rec != nil {
 			rec.CancelCall, rec.Live = w.run.stamp(), false
-			s.request(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
+			s.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
 				CancelRequest: &pb.WatchCancelRequest{WatchId: s.idOf(rec)}}})
 		}
 	case 2:
-		s.request(progressRequest())
+		s.send(progressRequest())
 	case 3:
 		w.hangUp()
 	case 4:
@@ -199,8 +197,8 @@ func (w *watcher) told(s *watchStream, resp *pb.WatchResponse) {
 	if err != nil {
 		panic("sim: a watch response can't be encoded: " + err.Error())
 	}
-	r.world.Note(world.Judged, uint64(s.seat.peer.ID), uint64(resp.GetWatchId()), xxhash.Sum64(b))
-	r.story.say("watcher %d is told by %s: %v", w.id, s.seat.name, toldWatch{resp})
+	r.world.Note(world.Judged, uint64(s.to.peer.ID), uint64(resp.GetWatchId()), xxhash.Sum64(b))
+	r.story.say("watcher %d is told by %s: %v", w.id, s.to.name, toldWatch{resp})
 	w.seen = max(w.seen, resp.GetHeader().GetRevision())
 	r.counts.Told += uint64(len(resp.GetEvents()))
 	s.countPacks(resp)

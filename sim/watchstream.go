@@ -17,11 +17,10 @@ import (
 // watchStream is a client's stream of watches at one life of a member: the very watch.Stream that the gRPC door serves, with the goroutines
 // of the door as events. What it has put out reaches the client in order, some time after, as on a connection.
 type watchStream struct {
-	w      *watcher
-	seat   *seat
-	res    *resident
-	stream *watch.Stream
-	closed bool
+	*stream
+	w       *watcher
+	watches *watch.Stream
+	closed  bool
 
 	records []*watches.Record
 	pending []*watches.Record // asked for and not yet created, in order
@@ -29,20 +28,17 @@ type watchStream struct {
 	ended   map[*watches.Record]bool // looked up, never ranged
 
 	stepping  bool          // a step is scheduled
-	inFlight  int           // requests and responses on their way
-	asked     time.Duration // when the last request arrives at the member
 	turned    time.Duration // when the last attach or detach is carried out
-	arrives   time.Duration // when the last response arrives at the client
 	slowUntil time.Duration
 }
 
 func newWatchStream(w *watcher) *watchStream {
-	s := &watchStream{w: w, seat: w.at, res: w.at.now, byID: make(map[int64]*watches.Record),
+	s := &watchStream{stream: w.openStream(), w: w, byID: make(map[int64]*watches.Record),
 		ended: make(map[*watches.Record]bool)}
 	c := w.chance
 	o := watch.Options{FragmentBytes: 200 + c.Intn(3000), ChunkBytes: 100 + c.Intn(8000), Wake: s.wake}
 	o.PackBytes, o.PackEvents = 50+w.packs.Intn(5000), 1+w.packs.Intn(30)
-	s.stream = watch.NewStream(s, o)
+	s.watches = watch.NewStream(s, o)
 	s.notifySoon()
 	return s
 }
@@ -52,7 +48,7 @@ func (s *watchStream) AcquireView() *statemachine.View { return s.res.member.Acq
 
 // Attach implements watch.Port: in a turn of its own, a little later.
 func (s *watchStream) Attach(i *watch.Interest, from int64) {
-	s.turn(func() {
+	s.later(func() {
 		s.res.member.Watch().Attach(i, from)
 		v := s.res.member.AcquireView()
 		defer v.Release()
@@ -70,10 +66,11 @@ func (s *watchStream) unsure() {
 }
 
 // Detach implements watch.Port.
-func (s *watchStream) Detach(i *watch.Interest) { s.turn(func() { s.res.member.Watch().Detach(i) }) }
+func (s *watchStream) Detach(i *watch.Interest) { s.later(func() { s.res.member.Watch().Detach(i) }) }
 
-func (s *watchStream) turn(fn func()) {
-	if s.seat.now != s.res {
+// later has fn called in a turn that comes soon.
+func (s *watchStream) later(fn func()) {
+	if !s.stands() {
 		return
 	}
 	wait := s.w.chance.Duration(0, 2*time.Millisecond)
@@ -81,21 +78,12 @@ func (s *watchStream) turn(fn func()) {
 		wait = s.w.chance.Duration(0, 100*time.Millisecond) // a member with much to do
 	}
 	s.turned = s.after(s.turned, wait)
-	s.inFlight++
-	s.seat.host.Do(s.turned-s.w.run.world.Now(), world.Request, func() {
-		s.inFlight--
-		fn()
-	})
-}
-
-// after returns the time d from now, but not before an earlier one: what goes one way keeps its order.
-func (s *watchStream) after(last, d time.Duration) time.Duration {
-	return max(last, s.w.run.world.Now()+d)
+	s.turn(s.turned, fn)
 }
 
 // wake is called in turns of the member.
 func (s *watchStream) wake() {
-	if s.stepping || s.closed || s.seat.now != s.res {
+	if s.stepping || s.closed || !s.stands() {
 		return
 	}
 	s.stepping = true
@@ -103,7 +91,7 @@ func (s *watchStream) wake() {
 	if slow := s.slowUntil - s.w.run.world.Now(); slow > 0 && !s.w.run.healed {
 		wait += slow
 	}
-	s.seat.host.Do(wait, world.Request, s.step)
+	s.to.host.Do(wait, world.Request, s.step)
 }
 
 // step is what the door's sending goroutine does between two waits.
@@ -112,46 +100,31 @@ func (s *watchStream) step() {
 	if s.closed {
 		return
 	}
-	out, more := s.stream.Step()
+	out, more := s.watches.Step()
 	st := s.res.member.Status()
 	for i := range out {
-		s.send(out[i].Message(&pb.ResponseHeader{ClusterId: st.ClusterID, MemberId: uint64(st.ID), RaftTerm: st.Term}))
+		resp := out[i].Message(&pb.ResponseHeader{ClusterId: st.ClusterID, MemberId: uint64(st.ID), RaftTerm: st.Term})
+		s.answer(func() {
+			if s.w.stream == s {
+				s.w.told(s, resp)
+			}
+		})
 	}
 	if more {
 		s.wake()
 	}
 }
 
-// send takes a response to the client.
-func (s *watchStream) send(resp *pb.WatchResponse) {
-	s.arrives = s.after(s.arrives, s.delay())
-	s.inFlight++
-	s.w.run.world.After(s.arrives-s.w.run.world.Now(), world.Answer, func() {
-		s.inFlight--
-		if s.w.stream == s {
-			s.w.told(s, resp)
-		}
-	})
-}
-
-func (s *watchStream) delay() time.Duration {
-	fair := &s.w.run.setup.Fair
-	return s.w.chance.Duration(fair.DelayLeast, fair.DelayMost)
-}
-
-// request takes a request of the client's to the member. A request for progress waits for a linearizable read first, as in the door: its
+// send takes a request of the client's to the member. A request for progress waits for a linearizable read first, as in the door: its
 // answer then holds for all that was acknowledged before.
-func (s *watchStream) request(r *pb.WatchRequest) {
-	s.asked = s.after(s.asked, s.delay())
-	s.inFlight++
-	s.seat.host.Do(s.asked-s.w.run.world.Now(), world.Request, func() {
-		s.inFlight--
+func (s *watchStream) send(r *pb.WatchRequest) {
+	s.ask(func() {
 		if s.closed {
 			return
 		}
 		handle := func() {
 			if !s.closed {
-				s.stream.Handle(r)
+				s.watches.Handle(r)
 				s.wake()
 			}
 		}
@@ -171,23 +144,23 @@ func (s *watchStream) request(r *pb.WatchRequest) {
 // create asks for a watch.
 func (s *watchStream) create(r *pb.WatchCreateRequest, resumes *watches.Record) *watches.Record {
 	run := s.w.run
-	rec := &watches.Record{Client: s.w.id, Member: uint64(s.seat.peer.ID), Incarnation: uint64(s.seat.host.Epoch()), Request: r,
+	rec := &watches.Record{Client: s.w.id, Member: uint64(s.to.peer.ID), Incarnation: uint64(s.to.host.Epoch()), Request: r,
 		Call: run.stamp(), Resumes: resumes, Live: true}
 	run.watches = append(run.watches, rec)
 	s.records = append(s.records, rec)
 	s.pending = append(s.pending, rec)
-	run.story.say("watcher %d asks %s to watch %s from %d", s.w.id, s.seat.name, span(r.GetKey(), r.GetRangeEnd()), r.GetStartRevision())
-	s.request(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: proto.CloneOf(r)}})
+	run.story.say("watcher %d asks %s to watch %s from %d", s.w.id, s.to.name, span(r.GetKey(), r.GetRangeEnd()), r.GetStartRevision())
+	s.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: proto.CloneOf(r)}})
 	return rec
 }
 
 // notifySoon has the periodic progress notification come.
 func (s *watchStream) notifySoon() {
-	s.seat.host.Do(s.w.chance.Duration(300*time.Millisecond, 6*time.Second), world.Request, func() {
+	s.to.host.Do(s.w.chance.Duration(300*time.Millisecond, 6*time.Second), world.Request, func() {
 		if s.closed {
 			return
 		}
-		s.stream.NotifyProgress()
+		s.watches.NotifyProgress()
 		s.wake()
 		s.notifySoon()
 	})
@@ -197,10 +170,10 @@ func (s *watchStream) slowFor(d time.Duration) { s.slowUntil = s.w.run.world.Now
 
 // close ends the stream. The member learns of it in a turn.
 func (s *watchStream) close() {
-	if s.seat.now == s.res {
-		s.seat.host.Do(0, world.Request, func() {
+	if s.stands() {
+		s.to.host.Do(0, world.Request, func() {
 			s.closed = true
-			s.stream.Close()
+			s.watches.Close()
 		})
 		return
 	}
@@ -233,7 +206,7 @@ func (s *watchStream) idOf(rec *watches.Record) int64 {
 
 // settled says whether the stream stands, and nothing is on its way.
 func (s *watchStream) settled() bool {
-	return s.seat.now == s.res && !s.stepping && s.inFlight == 0 && len(s.pending) == 0
+	return s.stands() && !s.stepping && s.inFlight == 0 && len(s.pending) == 0
 }
 
 // toldWatch writes a watch response as one short line.

@@ -114,3 +114,43 @@ func BenchmarkSnapshot(b *testing.B) {
 		_ = r.Close()
 	}
 }
+
+// BenchmarkPut_Leased moves keys from one lease to another; its unit is one put.
+func BenchmarkPut_Leased(b *testing.B) {
+	const keys = 10_000
+	m := statemachine.New()
+	index := uint64(0)
+	apply := func(requests ...*pb.InternalRaftRequest) {
+		index++
+		m.ApplyBatch(index, 1, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: index, Requests: requests}, false)
+		m.Publish()
+	}
+	apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 1, TTL: 60}}, &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 2, TTL: 60}})
+	batch := func(first int) (puts []*pb.InternalRaftRequest) {
+		for i := first; i < first+benchBatch; i++ {
+			key := fmt.Appendf(nil, "/bench/%08d", i%keys)
+			puts = append(puts, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: key, Lease: 1 + int64(i/keys%2)}})
+		}
+		return puts
+	}
+	for i := 0; i < keys; i += benchBatch {
+		apply(batch(i)...)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i += benchBatch {
+		apply(batch(keys + i)...)
+	}
+}
+
+// BenchmarkTurn_OnePut applies a batch of one put, of one of five proposers, and publishes a view: what a member does for a lone client.
+func BenchmarkTurn_OnePut(b *testing.B) {
+	m := statemachine.New()
+	request := []*pb.InternalRaftRequest{{Put: &pb.PutRequest{Key: []byte("key"), Value: make([]byte, 256)}}}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range uint64(b.N) {
+		m.ApplyBatch(i+1, 1, &statemachine.Batch{Proposer: 1 + i%5, Incarnation: 1, Sequence: 1 + i/5, Requests: request}, false)
+		m.Publish()
+	}
+}

@@ -1,9 +1,6 @@
 package statemachine
 
 import (
-	"cmp"
-	"slices"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
@@ -14,12 +11,12 @@ type alarm struct {
 	member MemberID
 }
 
-func compareAlarms(a, b alarm) int {
-	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.member, b.member))
-}
-
-func (m *Machine) alarmRaised(kind pb.AlarmType) bool {
-	return slices.ContainsFunc(m.alarms, func(a alarm) bool { return a.kind == kind })
+func (m *Machine) alarmRaised(kind pb.AlarmType) (raised bool) {
+	m.alarms.from(alarm{kind: kind}, func(a alarm) bool {
+		raised = a.kind == kind
+		return false
+	})
+	return raised
 }
 
 // alarm raises, ends or lists alarms. Raising one that is raised and ending one that is not change nothing; the first
@@ -27,23 +24,18 @@ func (m *Machine) alarmRaised(kind pb.AlarmType) bool {
 func (m *Machine) alarm(r *pb.AlarmRequest) *pb.AlarmResponse {
 	resp := &pb.AlarmResponse{Header: m.header()}
 	one := alarm{r.GetAlarm(), r.GetMemberID()}
-	at, raised := slices.BinarySearchFunc(m.alarms, one, compareAlarms)
 	switch r.GetAction() {
 	case pb.AlarmRequest_GET:
-		resp.Alarms = alarmMembers(m.alarms, r.GetAlarm())
+		resp.Alarms = alarmMembers(m.alarms.list(), r.GetAlarm())
 	case pb.AlarmRequest_ACTIVATE:
 		if one.kind == pb.AlarmType_NONE {
 			return resp
 		}
-		if !raised {
-			m.alarms = slices.Insert(slices.Clone(m.alarms), at, one)
-			m.content += one.hash()
-		}
+		m.alarms.put(one)
 		resp.Alarms = alarmMembers([]alarm{one}, one.kind)
 	case pb.AlarmRequest_DEACTIVATE:
-		if raised {
-			m.alarms = slices.Delete(slices.Clone(m.alarms), at, at+1)
-			m.content -= one.hash()
+		if m.alarms.has(one) {
+			m.alarms.remove(one)
 			resp.Alarms = alarmMembers([]alarm{one}, one.kind)
 		}
 	}

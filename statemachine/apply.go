@@ -41,7 +41,7 @@ func (m *Machine) apply(r *pb.InternalRaftRequest, want bool) (proto.Message, er
 	if r == nil {
 		return nil, errUnknownRequest
 	}
-	if len(m.alarms) > 0 {
+	if m.alarms.len() > 0 {
 		if err := m.refusedByAlarm(r); err != nil {
 			return nil, err
 		}

@@ -58,11 +58,11 @@ func (g *grown) copy() *grown {
 // memory is where the bytes of all versions of a machine lie.
 func (g *grown) memory() map[*byte]int {
 	all := make(map[*byte]int)
-	v := g.m.Publish()
-	v.visitBase(func(v *version) { all[&v.kv[0]] = len(v.kv) })
-	for pos := v.log.begin; pos < v.log.end; pos++ {
-		kv := v.log.at(pos).kv
-		all[&kv[0]] = len(kv)
+	walk := g.m.Publish().Walk()
+	for item, ok := walk.Next(); ok; item, ok = walk.Next() {
+		if item.change != nil {
+			all[&item.change.kv[0]] = len(item.change.kv)
+		}
 	}
 	return all
 }

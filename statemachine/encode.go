@@ -120,43 +120,6 @@ func (d *decoder) strings() (list []string) {
 	return list
 }
 
-func (l Lease) append(b []byte) []byte {
-	return binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, l.ID), l.TTL), l.Remaining)
-}
-
-func (d *decoder) lease() Lease { return Lease{ID: d.varint(), TTL: d.varint(), Remaining: d.varint()} }
-
-func (o Member) append(b []byte) []byte {
-	b = appendString(binary.AppendUvarint(b, o.ID), o.Name)
-	return appendBool(appendStrings(appendStrings(b, o.PeerURLs), o.ClientURLs), o.Learner)
-}
-
-func (d *decoder) member() Member {
-	return Member{ID: d.uvarint(), Name: d.string(), PeerURLs: d.strings(), ClientURLs: d.strings(), Learner: d.bool()}
-}
-
-func (a alarm) append(b []byte) []byte {
-	return binary.AppendUvarint(binary.AppendVarint(b, int64(a.kind)), a.member)
-}
-
-func (s *session) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, s.proposer)
-	b = binary.LittleEndian.AppendUint64(b, s.incarnation)
-	b = binary.LittleEndian.AppendUint64(b, s.floor)
-	for _, word := range s.applied {
-		b = binary.LittleEndian.AppendUint64(b, word)
-	}
-	return b
-}
-
-func (d *decoder) session() (s session) {
-	s.proposer, s.incarnation, s.floor = d.uint64(), d.uint64(), d.uint64()
-	for i := range s.applied {
-		s.applied[i] = d.uint64()
-	}
-	return s
-}
-
 // Encode is the change as it travels in a configuration change's context.
 func (c *MemberChange) Encode() []byte {
 	b := c.Member.append([]byte{byte(c.Kind)})

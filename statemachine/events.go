@@ -103,31 +103,3 @@ func (e Event) EncodedPrevKV() []byte {
 
 // PrevKV is EncodedPrevKV as a message.
 func (e Event) PrevKV() *mvccpb.KeyValue { return kvOf(e.prev()) }
-
-// visitBase calls f with the versions from before the compacted revision that are visible at it, in key order.
-func (v *View) visitBase(f func(*version)) {
-	it := newBaseIterator(v)
-	for ver := it.next(); ver != nil; ver = it.next() {
-		f(ver)
-	}
-}
-
-// baseIterator walks the versions that visitBase visits.
-type baseIterator struct {
-	keys      *merged
-	compacted int64
-}
-
-func newBaseIterator(v *View) baseIterator {
-	return baseIterator{keys: newMerged(v.keys.live, v.keys.dead, nil), compacted: v.keys.compacted}
-}
-
-// next returns nil at the end.
-func (it *baseIterator) next() *version {
-	for e, ok := it.keys.next(); ok; e, ok = it.keys.next() {
-		if ver := e.chain.at(it.compacted); ver != nil && ver.main < it.compacted {
-			return ver
-		}
-	}
-	return nil
-}

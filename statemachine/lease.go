@@ -1,7 +1,6 @@
 package statemachine
 
 import (
-	"github.com/tidwall/btree"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
@@ -23,55 +22,29 @@ type leaseKey struct {
 	key   string
 }
 
-func newLeaseTree() *btree.BTreeG[Lease] {
-	return btree.NewBTreeGOptions(func(a, b Lease) bool { return a.ID < b.ID },
-		btree.Options{Degree: treeDegree, NoLocks: true})
-}
-
-func newLeaseKeyTree() *btree.BTreeG[leaseKey] {
-	return btree.NewBTreeGOptions(func(a, b leaseKey) bool {
-		return a.lease < b.lease || a.lease == b.lease && a.key < b.key
-	}, btree.Options{Degree: treeDegree, NoLocks: true})
-}
-
 // checkLease answers ErrGRPCLeaseNotFound unless id is no lease at all or a granted one.
 func (m *Machine) checkLease(id int64) error {
 	if id == 0 {
 		return nil
 	}
-	if _, ok := m.leases.Get(Lease{ID: id}); !ok {
+	if !m.leases.has(Lease{ID: id}) {
 		return rpctypes.ErrGRPCLeaseNotFound
 	}
 	return nil
 }
 
+// attach notes that key, at the head, belongs to a lease; 0 is none.
 func (m *Machine) attach(id int64, key []byte) {
-	if id == 0 {
-		return
+	if id != 0 {
+		m.leaseKeys.put(leaseKey{id, string(key)})
 	}
-	m.leaseKeys.Set(leaseKey{id, string(key)})
-	m.bytes += leaseKeyBytes + int64(len(key))
-	m.leasesChanged = true
 }
 
+// detach takes back what attach noted.
 func (m *Machine) detach(id int64, key []byte) {
-	if id == 0 {
-		return
+	if id != 0 {
+		m.leaseKeys.remove(leaseKey{id, pivot(key).key})
 	}
-	m.leaseKeys.Delete(leaseKey{id, pivot(key).key})
-	m.bytes -= leaseKeyBytes + int64(len(key))
-	m.leasesChanged = true
-}
-
-// setLease adds a lease or changes one.
-func (m *Machine) setLease(l Lease) {
-	if old, replaced := m.leases.Set(l); replaced {
-		m.content -= old.hash()
-	} else {
-		m.bytes += leaseOverhead
-	}
-	m.content += l.hash()
-	m.leasesChanged = true
 }
 
 // leaseGrant enters the lease that the proposer chose an id for. The least TTL depends on a member's flags, so it is the
@@ -83,21 +56,21 @@ func (m *Machine) leaseGrant(r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, e
 	case r.GetTTL() > LeaseTTLMax:
 		return nil, rpctypes.ErrGRPCLeaseTTLTooLarge
 	}
-	if _, ok := m.leases.Get(Lease{ID: r.GetID()}); ok {
+	if m.leases.has(Lease{ID: r.GetID()}) {
 		return nil, rpctypes.ErrGRPCLeaseExist
 	}
-	m.setLease(Lease{ID: r.GetID(), TTL: r.GetTTL()})
+	m.leases.put(Lease{ID: r.GetID(), TTL: r.GetTTL()})
 	return &pb.LeaseGrantResponse{Header: m.header(), ID: r.GetID(), TTL: r.GetTTL()}, nil
 }
 
 // leaseRevoke ends a lease and deletes its keys, in key order and in one revision.
 func (m *Machine) leaseRevoke(r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
-	l, ok := m.leases.Get(Lease{ID: r.GetID()})
-	if !ok {
+	l := Lease{ID: r.GetID()}
+	if !m.leases.has(l) {
 		return nil, rpctypes.ErrGRPCLeaseNotFound
 	}
 	var keys []string
-	m.leaseKeys.Ascend(leaseKey{lease: l.ID}, func(k leaseKey) bool {
+	m.leaseKeys.from(leaseKey{lease: l.ID}, func(k leaseKey) bool {
 		if k.lease != l.ID {
 			return false
 		}
@@ -108,10 +81,7 @@ func (m *Machine) leaseRevoke(r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse
 		e, _ := m.live.Get(entry{key: key})
 		m.delete(e.key, e.chain)
 	}
-	m.leases.Delete(l)
-	m.content -= l.hash()
-	m.bytes -= leaseOverhead
-	m.leasesChanged = true
+	m.leases.remove(l)
 	m.commit()
 	return &pb.LeaseRevokeResponse{Header: m.header()}, nil
 }
@@ -119,9 +89,9 @@ func (m *Machine) leaseRevoke(r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse
 // leaseCheckpoint notes remaining TTLs. A lease that is gone by now is passed over, as in etcd.
 func (m *Machine) leaseCheckpoint(r *pb.LeaseCheckpointRequest) *pb.LeaseCheckpointResponse {
 	for _, c := range r.GetCheckpoints() {
-		if l, ok := m.leases.Get(Lease{ID: c.GetID()}); ok {
+		if l, ok := m.leases.get(Lease{ID: c.GetID()}); ok {
 			l.Remaining = c.GetRemaining_TTL()
-			m.setLease(l)
+			m.leases.put(l)
 		}
 	}
 	return &pb.LeaseCheckpointResponse{Header: m.header()}

@@ -3,7 +3,6 @@ package statemachine
 import (
 	"fmt"
 
-	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -20,38 +19,18 @@ type Result struct {
 
 // Machine is the replicated state and everything needed to change it. See the package comment.
 type Machine struct {
-	index, term uint64 // of the last applied entry
-
+	head
 	live, dead *keyTree
 	log        eventLog
-	rev        int64 // the head's main revision
 	sub        int64 // changes made so far by the transaction that is running, at revision rev+1
-	compacted  int64 // -1 before the first compaction
+	tables
+	tally // of the keys and of the tables
 
-	leases    *btree.BTreeG[Lease]
-	leaseKeys *btree.BTreeG[leaseKey]
-
-	// Replaced, never changed in place: views share them.
-	members []Member   // by id
-	removed []MemberID // in order
-	alarms  []alarm    // by type, then member
-
-	sessions []session // by proposer; changed in place, views have copies
-
-	clusterVersion string
-	downgrade      Downgrade
-	confState      []byte
-
-	// content is the sum of the hashes of all items; see hash.go.
-	content uint64
-	bytes   int64 // see View.Sizes
-
-	published     *View
-	pinned        []*View // oldest first: the published view and those that readers held when last looked at
-	pinnedSwept   int
-	changed       bool // anything, since the last Publish
-	treesChanged  bool
-	leasesChanged bool
+	published    *View
+	pinned       []*View // oldest first: the published view and those that readers held when last looked at
+	pinnedSwept  int
+	changed      bool // anything, since the last Publish
+	treesChanged bool // live or dead, since the last Publish
 
 	pass compactPass
 
@@ -66,12 +45,18 @@ func (m *Machine) BeforeCompaction(f func()) { m.beforeCompaction = f }
 
 // New is the state before the first entry: no key, no member, revision 1.
 func New() *Machine {
-	m := &Machine{
-		live: newKeyTree(), dead: newKeyTree(), rev: 1, compacted: -1,
-		leases: newLeaseTree(), leaseKeys: newLeaseKeyTree(),
-		pass: compactPass{done: -1}, treesChanged: true, leasesChanged: true,
-	}
+	m := newMachine()
 	m.Publish()
+	return m
+}
+
+// newMachine is New without a view.
+func newMachine() *Machine {
+	m := &Machine{
+		head: head{rev: 1, compacted: -1}, live: newKeyTree(), dead: newKeyTree(),
+		pass: compactPass{done: -1}, changed: true, treesChanged: true,
+	}
+	m.tables = newTables(&m.tally)
 	return m
 }
 

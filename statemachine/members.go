@@ -1,7 +1,6 @@
 package statemachine
 
 import (
-	"cmp"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -56,16 +55,6 @@ type Downgrade struct {
 	Target  string // version to go down to; empty when not enabled
 }
 
-// member is the place of id in m.members, or -1.
-func (m *Machine) member(id MemberID) int {
-	for i := range m.members {
-		if m.members[i].ID == id {
-			return i
-		}
-	}
-	return -1
-}
-
 // ApplyMember applies a configuration change. fresh is false, and nothing is changed, where the change was applied before or
 // its proposer is no member (any more). An error in the result means as well that nothing is changed: raft must then
 // be given a change that does nothing. The response is the API's for the kind of change.
@@ -82,13 +71,13 @@ func (m *Machine) ApplyMember(index, term uint64, c MemberChange) (result Result
 }
 
 func (m *Machine) checkMember(c MemberChange) error {
-	at := m.member(c.Member.ID)
-	if _, gone := slices.BinarySearch(m.removed, c.Member.ID); gone {
+	old, exists := m.members.get(c.Member)
+	if m.removed.has(c.Member.ID) {
 		return rpctypes.ErrGRPCMemberNotFound
 	}
 	switch c.Kind {
 	case AddVoter, AddLearner:
-		if at >= 0 {
+		if exists {
 			return rpctypes.ErrGRPCMemberExist
 		}
 		if m.peerURLTaken(c.Member) {
@@ -103,9 +92,9 @@ func (m *Machine) checkMember(c MemberChange) error {
 		return rpctypes.ErrGRPCMemberNotFound
 	}
 	switch {
-	case at < 0:
+	case !exists:
 		return rpctypes.ErrGRPCMemberNotFound
-	case c.Kind == Promote && !m.members[at].Learner:
+	case c.Kind == Promote && !old.Learner:
 		return rpctypes.ErrGRPCMemberNotLearner
 	case c.Kind == UpdatePeerURLs && m.peerURLTaken(c.Member):
 		return rpctypes.ErrGRPCPeerURLExist
@@ -114,56 +103,51 @@ func (m *Machine) checkMember(c MemberChange) error {
 }
 
 // peerURLTaken says whether another member has one of one's peer URLs.
-func (m *Machine) peerURLTaken(one Member) bool {
-	return slices.ContainsFunc(m.members, func(o Member) bool {
-		return o.ID != one.ID && slices.ContainsFunc(one.PeerURLs, func(u string) bool { return slices.Contains(o.PeerURLs, u) })
+func (m *Machine) peerURLTaken(one Member) (taken bool) {
+	m.members.scan(func(o Member) bool {
+		taken = o.ID != one.ID && slices.ContainsFunc(one.PeerURLs, func(u string) bool { return slices.Contains(o.PeerURLs, u) })
+		return !taken
 	})
+	return taken
 }
 
 func (m *Machine) learners() (n uint64) {
-	for i := range m.members {
-		if m.members[i].Learner {
+	m.members.scan(func(o Member) bool {
+		if o.Learner {
 			n++
 		}
-	}
+		return true
+	})
 	return n
 }
 
 // setMember makes a change that checkMember has allowed.
 func (m *Machine) setMember(c MemberChange) {
-	members := slices.Clone(m.members)
-	at, exists := slices.BinarySearchFunc(members, c.Member.ID, func(o Member, id MemberID) int { return cmp.Compare(o.ID, id) })
-	if exists {
-		m.content -= members[at].hash()
-	}
+	one, _ := m.members.get(c.Member)
 	switch c.Kind {
 	case AddVoter, AddLearner:
-		added := c.Member
-		added.PeerURLs, added.ClientURLs = slices.Clone(added.PeerURLs), slices.Clone(added.ClientURLs)
-		added.Learner = c.Kind == AddLearner
-		members = slices.Insert(members, at, added)
+		one = c.Member
+		one.PeerURLs, one.ClientURLs = slices.Clone(one.PeerURLs), slices.Clone(one.ClientURLs)
+		one.Learner = c.Kind == AddLearner
 	case Promote:
-		members[at].Learner = false
+		one.Learner = false
 	case UpdatePeerURLs:
-		members[at].PeerURLs = slices.Clone(c.Member.PeerURLs)
+		one.PeerURLs = slices.Clone(c.Member.PeerURLs)
 	case Remove:
-		members = slices.Delete(members, at, at+1)
-		m.forgetSession(c.Member.ID)
-		where, _ := slices.BinarySearch(m.removed, c.Member.ID)
-		m.removed = slices.Insert(slices.Clone(m.removed), where, c.Member.ID)
-		m.content += removedHash(c.Member.ID)
+		m.members.remove(one)
+		m.sessions.remove(session{proposer: one.ID})
+		m.removed.put(one.ID)
+		return
 	}
-	m.members = members
-	if c.Kind != Remove {
-		m.content += members[at].hash()
-	}
+	m.members.put(one)
 }
 
 func (m *Machine) memberResponse(c MemberChange) proto.Message {
-	list := pbMembers(m.members)
+	list := pbMembers(m.members.list())
 	switch c.Kind {
 	case AddVoter, AddLearner:
-		return &pb.MemberAddResponse{Header: m.header(), Member: pbMember(m.members[m.member(c.Member.ID)]), Members: list}
+		one, _ := m.members.get(c.Member)
+		return &pb.MemberAddResponse{Header: m.header(), Member: pbMember(one), Members: list}
 	case Promote:
 		return &pb.MemberPromoteResponse{Header: m.header(), Members: list}
 	case Remove:
@@ -186,16 +170,13 @@ func pbMembers(members []Member) []*pb.Member {
 
 // publishMember notes what a member says of itself; of one that is not there (any more) nothing is noted.
 func (m *Machine) publishMember(r *membershippb.ClusterMemberAttrSetRequest) {
-	at := m.member(r.GetMember_ID())
-	if at < 0 {
+	one, ok := m.members.get(Member{ID: r.GetMember_ID()})
+	if !ok {
 		return
 	}
-	m.members = slices.Clone(m.members)
-	o := &m.members[at]
-	m.content -= o.hash()
-	o.Name = r.GetMemberAttributes().GetName()
-	o.ClientURLs = slices.Clone(r.GetMemberAttributes().GetClientUrls())
-	m.content += o.hash()
+	one.Name = r.GetMemberAttributes().GetName()
+	one.ClientURLs = slices.Clone(r.GetMemberAttributes().GetClientUrls())
+	m.members.put(one)
 }
 
 // SetConfState keeps raft's membership, encoded, for snapshots. It is opaque here and not part of the state hash.

@@ -23,13 +23,8 @@ func (m *Machine) Recount() (sum int64) {
 	for i := m.pass.held; i < m.log.end; i++ {
 		count(m.log.at(i))
 	}
-	m.leases.Scan(func(Lease) bool {
-		sum += leaseOverhead
-		return true
-	})
-	m.leaseKeys.Scan(func(k leaseKey) bool {
-		sum += leaseKeyBytes + int64(len(k.key))
-		return true
-	})
+	for _, t := range m.tables.all() {
+		sum += t.recount()
+	}
 	return sum
 }

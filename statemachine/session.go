@@ -1,16 +1,16 @@
 package statemachine
 
-import (
-	"cmp"
-	"slices"
-)
-
 // sessionWindow is how far, in sequence numbers, a proposer's batches may overtake each other and still be applied.
 const sessionWindow = 1024
 
-// session is what is known of one proposer's batches: enough to apply each at most once, in bounded space.
+// session is what is known of one proposer's batches. As a row of a table it is never changed: a batch gives it other sequences.
 type session struct {
-	proposer    MemberID
+	proposer MemberID
+	*sequences
+}
+
+// sequences tell which batches of a proposer were applied: enough to apply each at most once, in bounded space.
+type sequences struct {
 	incarnation uint64
 	// floor: every sequence up to it has been applied or is given up on.
 	floor uint64
@@ -19,22 +19,27 @@ type session struct {
 	applied [sessionWindow / 64]uint64
 }
 
-func (s *session) has(seq uint64) bool { return s.applied[seq%sessionWindow/64]>>(seq%64)&1 != 0 }
-func (s *session) set(seq uint64)      { s.applied[seq%sessionWindow/64] |= 1 << (seq % 64) }
-func (s *session) clear(seq uint64)    { s.applied[seq%sessionWindow/64] &^= 1 << (seq % 64) }
+func (s *sequences) has(seq uint64) bool { return s.applied[seq%sessionWindow/64]>>(seq%64)&1 != 0 }
+func (s *sequences) set(seq uint64)      { s.applied[seq%sessionWindow/64] |= 1 << (seq % 64) }
+func (s *sequences) clear(seq uint64)    { s.applied[seq%sessionWindow/64] &^= 1 << (seq % 64) }
+
+// seen says that the batch was applied, or is given up on.
+func (s *sequences) seen(incarnation, seq uint64) bool {
+	if incarnation != s.incarnation {
+		return incarnation < s.incarnation
+	}
+	return seq <= s.floor || seq-s.floor <= sessionWindow && s.has(seq)
+}
 
 // admit says whether the batch is new and notes it if so. Sequences start at 1 with each incarnation. A batch that comes
 // more than sessionWindow after a later one is given up on, as one that is lost would be: its proposer is answered
 // that it was not applied.
-func (s *session) admit(incarnation, seq uint64) bool {
-	if incarnation < s.incarnation {
+func (s *sequences) admit(incarnation, seq uint64) bool {
+	if s.seen(incarnation, seq) {
 		return false
 	}
 	if incarnation > s.incarnation {
-		*s = session{proposer: s.proposer, incarnation: incarnation}
-	}
-	if seq <= s.floor || seq-s.floor <= sessionWindow && s.has(seq) {
-		return false
+		*s = sequences{incarnation: incarnation}
 	}
 	if seq-s.floor > 2*sessionWindow { // nothing in the window stays in it
 		s.applied = [sessionWindow / 64]uint64{}
@@ -54,31 +59,17 @@ func (s *session) admit(incarnation, seq uint64) bool {
 
 // admit says whether a batch may take effect: from a member, of its newest incarnation, not seen before.
 func (m *Machine) admit(o Origin) bool {
-	if len(m.members) > 0 && m.member(o.Proposer) < 0 {
+	if m.members.len() > 0 && !m.members.has(Member{ID: o.Proposer}) {
 		return false
 	}
-	at, known := slices.BinarySearchFunc(m.sessions, o.Proposer, func(s session, id MemberID) int {
-		return cmp.Compare(s.proposer, id)
-	})
-	if !known {
-		m.sessions = slices.Insert(m.sessions, at, session{proposer: o.Proposer})
-		m.content += m.sessions[at].contentHash()
+	old, known := m.sessions.get(session{proposer: o.Proposer})
+	next := sequences{}
+	if known {
+		next = *old.sequences
 	}
-	s := &m.sessions[at]
-	before := s.contentHash()
-	if !s.admit(o.Incarnation, o.Sequence) {
-		return false
+	fresh := next.admit(o.Incarnation, o.Sequence)
+	if fresh || !known {
+		m.sessions.put(session{o.Proposer, &next})
 	}
-	m.content += s.contentHash() - before
-	return true
-}
-
-// forgetSession ends a removed member's session.
-func (m *Machine) forgetSession(id MemberID) {
-	m.sessions = slices.DeleteFunc(m.sessions, func(s session) bool {
-		if s.proposer == id {
-			m.content -= s.contentHash()
-		}
-		return s.proposer == id
-	})
+	return fresh
 }

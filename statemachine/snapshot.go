@@ -3,7 +3,6 @@ package statemachine
 import (
 	"encoding/binary"
 	"io"
-	"math"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -21,36 +20,29 @@ import (
 //	A  alarm; by type and member
 //	T  number of records before this one, state hash, xxhash64 of all bytes before this record's hash field
 //
-// The bytes depend on the applied index and the log only, not on how far compaction has got in this member's memory.
+// All but the last are the items of a Walk, in its order.
 
 const (
 	snapshotFormat = 1
 	snapshotMagic  = "detcdkv\n"
+	trailerRecord  = 'T'
+	// trailerHashBytes is the size of the hash that ends the trailer, and the stream.
+	trailerHashBytes = 8
 	// snapshotFill is how many bytes a refill of the reader's buffer aims at. It ends at a record's end.
 	snapshotFill = 64 << 10
-)
-
-// Kinds of records; see also the kinds of items in hash.go.
-const (
-	headerRecord  = 'H'
-	baseRecord    = 'B'
-	eventRecord   = 'E'
-	trailerRecord = 'T'
 )
 
 // SnapshotReader produces a view's snapshot as it is read: its memory is bounded by snapshotFill and the largest value. It
 // pins the view until Close. Only one goroutine at a time may use it.
 type SnapshotReader struct {
 	view    *View
-	base    baseIterator
-	pos     int64
-	lease   int64 // id of the next lease
-	step    int
+	walk    *Walk
 	buf     []byte
 	unread  []byte
 	scratch []byte
 	digest  *xxhash.Digest
 	records uint64
+	ended   bool // the trailer is in buf
 	closed  bool
 }
 
@@ -61,7 +53,7 @@ func (v *View) Snapshot() *SnapshotReader {
 	if !v.Acquire() {
 		panic("statemachine: a snapshot was asked of a view that is not pinned")
 	}
-	return &SnapshotReader{view: v, base: newBaseIterator(v), pos: v.log.begin, lease: math.MinInt64, digest: xxhash.New()}
+	return &SnapshotReader{view: v, walk: v.Walk(), digest: xxhash.New()}
 }
 
 // Close releases the view. It never fails; calling it again does nothing.
@@ -76,7 +68,7 @@ func (s *SnapshotReader) Close() error {
 // Read implements io.Reader. Its only error is io.EOF, at the end or after Close.
 func (s *SnapshotReader) Read(p []byte) (int, error) {
 	for len(s.unread) == 0 {
-		if s.closed || s.step > stepTrailer {
+		if s.closed || s.ended {
 			return 0, io.EOF
 		}
 		s.fill()
@@ -88,7 +80,7 @@ func (s *SnapshotReader) Read(p []byte) (int, error) {
 
 // WriteTo implements io.WriterTo, handing on each buffer without copying it.
 func (s *SnapshotReader) WriteTo(w io.Writer) (total int64, err error) {
-	for !s.closed && (len(s.unread) > 0 || s.step <= stepTrailer) {
+	for !s.closed && (len(s.unread) > 0 || !s.ended) {
 		if len(s.unread) == 0 {
 			s.fill()
 		}
@@ -102,114 +94,48 @@ func (s *SnapshotReader) WriteTo(w io.Writer) (total int64, err error) {
 	return total, nil
 }
 
-// Steps of the stream, in order.
-const (
-	stepHeader = iota
-	stepBase
-	stepEvents
-	stepLeases
-	stepRest
-	stepTrailer
-)
-
 // fill produces the next records.
 func (s *SnapshotReader) fill() {
 	s.buf = s.buf[:0]
-	for len(s.buf) < snapshotFill && s.step <= stepTrailer {
-		switch s.step {
-		case stepHeader:
-			s.buf = append(s.buf, snapshotMagic...)
-			s.record(s.view.appendHeader(s.start(headerRecord)))
-			s.step++
-		case stepBase:
-			if v := s.base.next(); v != nil {
-				s.version(baseRecord, v)
-			} else {
-				s.step++
-			}
-		case stepEvents:
-			if s.pos < s.view.log.end {
-				s.version(eventRecord, s.view.log.at(s.pos))
-				s.pos++
-			} else {
-				s.step++
-			}
-		case stepLeases:
-			s.leases()
-		case stepRest:
-			s.rest()
-			s.step++
-		case stepTrailer:
-			s.trailer()
-			s.step++
-		}
+	if s.records == 0 {
+		s.buf = append(s.buf, snapshotMagic...)
 	}
-	if s.step <= stepTrailer {
+	for len(s.buf) < snapshotFill {
+		item, more := s.walk.Next()
+		if !more {
+			s.trailer()
+			s.ended = true
+			break
+		}
+		s.item(item)
+	}
+	if !s.ended {
 		_, _ = s.digest.Write(s.buf) // never fails
 	}
 	s.unread = s.buf
 }
 
-func (s *SnapshotReader) start(kind byte) []byte { return append(s.scratch[:0], kind) }
-
-func (s *SnapshotReader) record(body []byte) {
+// item writes the record of one item.
+func (s *SnapshotReader) item(item Item) {
+	body := append(s.scratch[:0], item.kind)
+	switch item.kind {
+	case headItem:
+		body = item.head.append(binary.AppendUvarint(body, snapshotFormat))
+	case baseItem, eventItem:
+		body = append(binary.AppendUvarint(body, uint64(item.change.sub)), item.change.kv...)
+	default:
+		body = append(body[:0], item.row...)
+	}
 	s.buf = appendString(s.buf, body)
-	s.scratch = body[:0]
+	s.scratch = body
 	s.records++
 }
 
-func (s *SnapshotReader) version(kind byte, v *version) {
-	s.record(append(binary.AppendUvarint(s.start(kind), uint64(v.sub)), v.kv...))
-}
-
-// leases writes the next leases, and ends the step with the last.
-func (s *SnapshotReader) leases() {
-	more := false
-	s.view.leases.Ascend(Lease{ID: s.lease}, func(l Lease) bool {
-		if more = len(s.buf) >= snapshotFill; more {
-			s.lease = l.ID
-			return false
-		}
-		s.record(l.append(s.start(leaseItem)))
-		return true
-	})
-	if !more {
-		s.step++
-	}
-}
-
-// rest writes everything of which there is little.
-func (s *SnapshotReader) rest() {
-	for i := range s.view.sessions {
-		s.record(s.view.sessions[i].append(s.start(sessionItem)))
-	}
-	for _, o := range s.view.members {
-		s.record(o.append(s.start(memberItem)))
-	}
-	for _, id := range s.view.removed {
-		s.record(binary.AppendUvarint(s.start(removedItem), id))
-	}
-	for _, a := range s.view.alarms {
-		s.record(a.append(s.start(alarmItem)))
-	}
-}
-
-// trailerHashBytes is the size of the hash that ends the trailer, and the stream.
-const trailerHashBytes = 8
-
 func (s *SnapshotReader) trailer() {
-	body := binary.AppendUvarint(s.start(trailerRecord), s.records)
+	body := binary.AppendUvarint(append(s.scratch[:0], trailerRecord), s.records)
 	body = binary.LittleEndian.AppendUint64(body, s.view.StateHash())
 	s.buf = binary.AppendUvarint(s.buf, uint64(len(body)+trailerHashBytes))
 	s.buf = append(s.buf, body...)
 	_, _ = s.digest.Write(s.buf) // never fails
 	s.buf = binary.LittleEndian.AppendUint64(s.buf, s.digest.Sum64())
-}
-
-func (v *View) appendHeader(b []byte) []byte {
-	b = binary.AppendUvarint(b, snapshotFormat)
-	b = binary.AppendUvarint(binary.AppendUvarint(b, v.index), v.term)
-	b = binary.AppendVarint(binary.AppendVarint(b, v.keys.rev), v.keys.compacted)
-	b = appendString(appendString(b, v.confState), v.clusterVersion)
-	return appendString(appendBool(b, v.downgrade.Enabled), v.downgrade.Target)
 }

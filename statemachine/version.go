@@ -1,6 +1,7 @@
 package statemachine
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -43,6 +44,14 @@ const (
 	leaseOverhead   = 64
 	leaseKeyBytes   = 40
 )
+
+// clone is the same version with the same bytes, as yet in no chain.
+func (v *version) clone() *version {
+	return &version{
+		kv: v.kv, hash: v.hash, main: v.main, create: v.create, number: v.number, lease: v.lease, sub: v.sub,
+		valueAt: v.valueAt, valueLen: v.valueLen,
+	}
+}
 
 func (v *version) deleted() bool { return v.number == 0 }
 func (v *version) value() []byte {
@@ -149,5 +158,57 @@ func newVersion(f keyValueFields, sub int32) *version {
 	return &version{
 		kv: kv, hash: xxhash.Sum64(kv), main: f.mod, create: f.create, number: f.number, lease: f.leased, sub: sub,
 		valueAt: uint32(valueAt), valueLen: uint32(len(f.value)),
+	}
+}
+
+var errKeyValue = errors.New("the key-value can't be read")
+
+// parse fills in what follows from v.kv: all but sub, and the place in a chain.
+func (v *version) parse() error {
+	v.hash = xxhash.Sum64(v.kv)
+	for at := 0; at < len(v.kv); {
+		num, typ, n := protowire.ConsumeTag(v.kv[at:])
+		if n < 0 {
+			return errKeyValue
+		}
+		at += n
+		if typ == protowire.BytesType {
+			b, n := protowire.ConsumeBytes(v.kv[at:])
+			if n < 0 {
+				return errKeyValue
+			}
+			at += n
+			if num == 5 {
+				v.valueAt, v.valueLen = uint32(at-len(b)), uint32(len(b))
+			}
+			continue
+		}
+		x, n := protowire.ConsumeVarint(v.kv[at:])
+		if n < 0 || typ != protowire.VarintType {
+			return errKeyValue
+		}
+		at += n
+		v.setNumber(num, int64(x))
+	}
+	if v.valueLen == 0 {
+		v.valueAt = uint32(len(v.kv))
+	}
+	if len(v.key()) == 0 || v.main < 1 {
+		return errKeyValue
+	}
+	return nil
+}
+
+// setNumber enters a field of mvccpb.KeyValue that is a number.
+func (v *version) setNumber(field protowire.Number, n int64) {
+	switch field {
+	case 2:
+		v.create = n
+	case 3:
+		v.main = n
+	case 4:
+		v.number = n
+	case 6:
+		v.lease = n
 	}
 }

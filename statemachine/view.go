@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/tidwall/btree"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -14,21 +13,11 @@ import (
 type View struct {
 	pins atomic.Int64
 
-	index, term uint64
-	keys        reader
-	log         eventLog
-	leases      *btree.BTreeG[Lease]
-	leaseKeys   *btree.BTreeG[leaseKey]
-	members     []Member
-	removed     []MemberID
-	alarms      []alarm
-	sessions    []session
-
-	clusterVersion string
-	downgrade      Downgrade
-	confState      []byte
-	content        uint64
-	bytes          int64
+	head
+	keys reader
+	log  eventLog
+	tables
+	tally
 }
 
 // Publish returns a view of everything applied so far, which the machine itself keeps pinned until the next Publish. Its
@@ -38,24 +27,17 @@ func (m *Machine) Publish() *View {
 	if old != nil && !m.changed {
 		return old
 	}
-	v := &View{
-		index: m.index, term: m.term, keys: m.reader(), log: m.log,
-		members: m.members, removed: m.removed, alarms: m.alarms, sessions: slices.Clone(m.sessions),
-		clusterVersion: m.clusterVersion, downgrade: m.downgrade, confState: m.confState,
-		content: m.content, bytes: m.bytes,
-	}
+	v := &View{head: m.head, keys: m.reader(), log: m.log, tables: m.tables, tally: m.tally}
 	// A copy makes both sides copy the nodes they change from then on, so what did not change is shared as it is.
 	if m.treesChanged {
 		v.keys.live, v.keys.dead = m.live.Copy(), m.dead.Copy()
 	} else {
 		v.keys.live, v.keys.dead = old.keys.live, old.keys.dead
 	}
-	if m.leasesChanged {
-		v.leases, v.leaseKeys = m.leases.Copy(), m.leaseKeys.Copy()
-	} else {
-		v.leases, v.leaseKeys = old.leases, old.leaseKeys
+	for _, t := range v.tables.all() {
+		t.freeze()
 	}
-	m.treesChanged, m.leasesChanged, m.changed = false, false, false
+	m.treesChanged, m.changed = false, false
 	v.pins.Store(1)
 	m.published = v
 	if old != nil {
@@ -113,10 +95,10 @@ func (v *View) Release() {
 func (v *View) Applied() (index, term uint64) { return v.index, v.term }
 
 // Revision is the main revision of the head.
-func (v *View) Revision() int64 { return v.keys.rev }
+func (v *View) Revision() int64 { return v.rev }
 
 // CompactRevision is the oldest revision that can be read; -1, as etcd reports it, before the first compaction.
-func (v *View) CompactRevision() int64 { return v.keys.compacted }
+func (v *View) CompactRevision() int64 { return v.compacted }
 
 // Range answers a range request that CheckRange has passed; its errors are ErrGRPCCompacted and ErrGRPCFutureRev.
 func (v *View) Range(r *pb.RangeRequest) (*RangeResult, error) { return v.keys.Range(r) }
@@ -136,29 +118,19 @@ func (v *View) Keys() int { return v.keys.live.Len() }
 func (v *View) EventCount() int64 { return v.log.end - v.log.begin }
 
 // Members are the cluster's members by id.
-func (v *View) Members() []Member { return v.members }
+func (v *View) Members() []Member { return v.members.list() }
 
 // Member returns one member.
-func (v *View) Member(id MemberID) (Member, bool) {
-	for i := range v.members {
-		if v.members[i].ID == id {
-			return v.members[i], true
-		}
-	}
-	return Member{}, false
-}
+func (v *View) Member(id MemberID) (Member, bool) { return v.members.get(Member{ID: id}) }
 
 // Removed says that a member with this id has been removed; its id is never used again.
-func (v *View) Removed(id MemberID) bool {
-	_, found := slices.BinarySearch(v.removed, id)
-	return found
-}
+func (v *View) Removed(id MemberID) bool { return v.removed.has(id) }
 
 // PBMembers are the members as the Cluster service lists them.
-func (v *View) PBMembers() []*pb.Member { return pbMembers(v.members) }
+func (v *View) PBMembers() []*pb.Member { return pbMembers(v.members.list()) }
 
 // Alarms are the raised alarms by type and member.
-func (v *View) Alarms() []*pb.AlarmMember { return alarmMembers(v.alarms, pb.AlarmType_NONE) }
+func (v *View) Alarms() []*pb.AlarmMember { return alarmMembers(v.alarms.list(), pb.AlarmType_NONE) }
 
 // ConfState is what the last SetConfState before the view kept.
 func (v *View) ConfState() []byte { return v.confState }
@@ -170,17 +142,17 @@ func (v *View) ClusterVersion() string { return v.clusterVersion }
 func (v *View) Downgrade() Downgrade { return v.downgrade }
 
 // Lease returns a granted lease.
-func (v *View) Lease(id int64) (Lease, bool) { return v.leases.Get(Lease{ID: id}) }
+func (v *View) Lease(id int64) (Lease, bool) { return v.leases.get(Lease{ID: id}) }
 
 // LeaseCount is the number of granted leases.
-func (v *View) LeaseCount() int { return v.leases.Len() }
+func (v *View) LeaseCount() int { return v.leases.len() }
 
 // Leases calls f with each lease in order of ids until it returns false.
-func (v *View) Leases(f func(Lease) bool) { v.leases.Scan(f) }
+func (v *View) Leases(f func(Lease) bool) { v.leases.scan(f) }
 
 // LeaseKeys are the keys attached to a lease, in order.
 func (v *View) LeaseKeys(id int64) (keys [][]byte) {
-	v.leaseKeys.Ascend(leaseKey{lease: id}, func(k leaseKey) bool {
+	v.leaseKeys.from(leaseKey{lease: id}, func(k leaseKey) bool {
 		if k.lease == id {
 			keys = append(keys, []byte(k.key))
 		}

@@ -186,6 +186,31 @@ func TestMember_SyncsTheReachUnderLoad(t *testing.T) {
 	}
 }
 
+// Whatever becomes of the next write: the newest note can be read, the one that is durable, and the one that is about to be.
+func TestReach_ANoteIsWrittenOverNoneThatIsNeeded(t *testing.T) {
+	needed := func(k *reach) map[int]string {
+		slots := map[int]string{k.slot: "written last", k.durable: "synced last"}
+		if k.syncing {
+			slots[k.synced] = "being synced"
+		}
+		return slots
+	}
+	for slot := range wal.ReachSlots {
+		for durable := range wal.ReachSlots {
+			for synced := range wal.ReachSlots {
+				for _, syncing := range []bool{false, true} {
+					k := &reach{slot: slot, durable: durable, synced: synced, syncing: syncing}
+					kept := needed(k)
+					next := k.next()
+					if what, taken := kept[next]; taken || next != k.slot {
+						t.Errorf("the next note goes into slot %d, which was %s (%v), and %d is taken for written", next, what, kept, k.slot)
+					}
+				}
+			}
+		}
+	}
+}
+
 // What the log does not point at is removed only when the log is there and fits.
 func TestOpen_SweepsNothingBeforeTheLogFits(t *testing.T) {
 	s := lone(t, func(c *Config) { c.SnapshotEntries = 5 })

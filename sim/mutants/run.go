@@ -3,6 +3,9 @@
 // of the tree, and seeds are run until one fails; the same seeds must pass without the patch. A head with the line "Check: determinism" asks
 // for each seed to be run twice and the lines compared. One with "From: N" has the seeds begin with N, where a mutant is caught rarely.
 //
+// Where no run in a few hundred reaches what is wrong, a test may stand for the seeds: "Test: ./node -run TestX" is what go test is given. It must fail
+// with the patch, and pass without.
+//
 // It only starts other programs (go, git) and waits for them.
 package main
 
@@ -58,36 +61,79 @@ func run(seeds uint64, only string) error {
 		if err != nil {
 			return err
 		}
-		twice := bytes.Contains(head, []byte("\nCheck: determinism\n"))
 		name := strings.TrimSuffix(filepath.Base(p), ".patch")
-		mutant, err := build(dir, p)
-		if err != nil {
+		var how string
+		if test := testLine.FindSubmatch(head); test != nil {
+			how, err = tryTest(dir, p, strings.Fields(string(test[1])))
+		} else {
+			how, err = trySeeds(dir, p, sound, head, seeds)
+		}
+		switch {
+		case err != nil:
 			return fmt.Errorf("%s: %w", name, err)
-		}
-		from := firstSeed(head)
-		caught, how := uint64(0), ""
-		for seed := from; seed < from+seeds && caught == 0; seed++ {
-			if how = judge(mutant, seed, twice); how != "" {
-				caught = seed
-			}
-		}
-		if caught == 0 {
-			fmt.Printf("%-58s NOT CAUGHT in %d seeds\n", name, seeds)
+		case how == "":
+			fmt.Printf("%-58s NOT CAUGHT\n", name)
 			missed++
-			continue
+		default:
+			fmt.Printf("%-58s caught %s\n", name, how)
 		}
-		for seed := from; seed <= caught; seed++ {
-			if how := judge(sound, seed, twice); how != "" {
-				return fmt.Errorf("seed %d fails without any mutant: %s", seed, how)
-			}
-		}
-		fmt.Printf("%-58s caught after %3d seeds from %d on: %s\n", name, caught-from+1, from, how)
 	}
 	if missed > 0 {
 		return fmt.Errorf("%d of %d mutants were not caught", missed, len(patches))
 	}
-	fmt.Printf("%d mutants, all caught; the tree as it is passes the same seeds\n", len(patches))
+	fmt.Printf("%d mutants, all caught; the tree as it is passes the same seeds and tests\n", len(patches))
 	return nil
+}
+
+// trySeeds runs seeds until one fails with the patch, and says how it was caught; empty if it was not. sound is the binary without the patch.
+func trySeeds(dir, patch, sound string, head []byte, seeds uint64) (how string, err error) {
+	twice := bytes.Contains(head, []byte("\nCheck: determinism\n"))
+	mutant, err := build(dir, patch)
+	if err != nil {
+		return "", err
+	}
+	from := firstSeed(head)
+	for seed := from; seed < from+seeds; seed++ {
+		wrong := judge(mutant, seed, twice)
+		if wrong == "" {
+			continue
+		}
+		for again := from; again <= seed; again++ {
+			if how := judge(sound, again, twice); how != "" {
+				return "", fmt.Errorf("seed %d fails without any mutant: %s", again, how)
+			}
+		}
+		return fmt.Sprintf("after %3d seeds from %d on: %s", seed-from+1, from, wrong), nil
+	}
+	return "", nil
+}
+
+var (
+	testLine   = regexp.MustCompile(`(?m)^Test: (.+)$`)
+	failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: \S+`)
+)
+
+// tryTest runs a test without the patch, when it must pass, and with it.
+func tryTest(dir, patch string, args []string) (how string, err error) {
+	args = append([]string{"test", "-count=1"}, args...)
+	tree, err := plant(dir, "")
+	if err != nil {
+		return "", err
+	}
+	if err := in(tree, "go", args...); err != nil {
+		return "", fmt.Errorf("the test fails without any mutant: %w", err)
+	}
+	if tree, err = plant(dir, patch); err != nil {
+		return "", err
+	}
+	err = in(tree, "go", args...)
+	if err == nil {
+		return "", nil
+	}
+	if test := failedTest.FindString(err.Error()); test != "" {
+		return "by a test: " + strings.TrimSpace(test), nil
+	}
+	return "", fmt.Errorf("no test fails, but there is something else: %w", err)
 }
 
 var fromLine = regexp.MustCompile(`(?m)^From: (\d+)$`)
@@ -136,7 +182,20 @@ func runSeed(binary string, seed uint64) (line string, failed bool) {
 
 // build makes the simulator's test binary from a copy of the tree with a patch applied.
 func build(dir, patch string) (binary string, err error) {
-	tree := filepath.Join(dir, "tree")
+	tree, err := plant(dir, patch)
+	if err != nil {
+		return "", err
+	}
+	binary = filepath.Join(dir, "sound")
+	if patch != "" {
+		binary = filepath.Join(dir, "mutant")
+	}
+	return binary, in(tree, "go", "test", "-c", "-o", binary, "./sim")
+}
+
+// plant copies the tree, and applies a patch to the copy if one is given.
+func plant(dir, patch string) (tree string, err error) {
+	tree = filepath.Join(dir, "tree")
 	if err := os.RemoveAll(tree); err != nil {
 		return "", err
 	}
@@ -159,9 +218,7 @@ func build(dir, patch string) (binary string, err error) {
 			return "", err
 		}
 	}
-	name := "sound"
 	if patch != "" {
-		name = "mutant"
 		absolute, err := filepath.Abs(patch)
 		if err != nil {
 			return "", err
@@ -170,8 +227,7 @@ func build(dir, patch string) (binary string, err error) {
 			return "", fmt.Errorf("the patch does not apply any more; make it anew: %w", err)
 		}
 	}
-	binary = filepath.Join(dir, name)
-	return binary, in(tree, "go", "test", "-c", "-o", binary, "./sim")
+	return tree, nil
 }
 
 func in(dir, name string, args ...string) error {

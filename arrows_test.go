@@ -72,6 +72,35 @@ func TestArrows_ImportsPointDown(t *testing.T) {
 	})
 }
 
+// doors says which of the doors' packages a package of them may import. Each has one subject; netio/door joins them.
+var doors = map[string][]string{
+	"netio/door/wire":     {},
+	"netio/door/listen":   {},
+	"netio/door/services": {"netio/door/wire", "netio/door/listen"},
+	"netio/door/web":      {"netio/door/listen"},
+}
+
+func TestArrows_DoorsAreApart(t *testing.T) {
+	seen := map[string]bool{}
+	forEachFile(t, func(_, path string, file *ast.File, fset *token.FileSet) {
+		from := filepath.ToSlash(filepath.Dir(path))
+		allowed, known := doors[from]
+		seen[from] = seen[from] || known
+		for _, spec := range file.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			target, ours := strings.CutPrefix(name, module+"netio/door")
+			if target = "netio/door" + target; ours && known && !slices.Contains(allowed, target) {
+				t.Errorf("%s: %s must not import %s: say in an interface or a field of its Config what it needs, and let netio/door join the two", fset.Position(spec.Pos()), from, target)
+			}
+		}
+	})
+	for from := range doors {
+		if !seen[from] {
+			t.Errorf("%s was not looked at: has it moved?", from)
+		}
+	}
+}
+
 func TestArrows_DeterministicRoomsKeepToTheirPorts(t *testing.T) {
 	forEachFile(t, func(room, path string, file *ast.File, fset *token.FileSet) {
 		if !slices.Contains(deterministic, room) {

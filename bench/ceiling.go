@@ -49,7 +49,7 @@ func serveCeiling(addr string, valueBytes int) error {
 	return server.Serve(listener)
 }
 
-// ceilingOptions are those that detcd's gRPC door (netio/door) is made with, as far as they bear on the cost of a call: all but its codec
+// ceilingOptions are those that detcd's gRPC server (netio/door/services) is made with, as far as they bear on the cost of a call: all but its codec
 // and its interceptors, which are detcd's own work.
 func ceilingOptions() []grpc.ServerOption {
 	const overhead, buffer = 512 << 10, 64 << 10

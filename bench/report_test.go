@@ -154,14 +154,14 @@ func TestModule_SameGRPCAsDetcd(t *testing.T) {
 
 // A new option in detcd's door must be thought about here, too.
 func TestCeiling_MadeWithTheOptionsOfDetcdsDoor(t *testing.T) {
-	source, err := os.ReadFile("../netio/door/grpc.go")
+	source, err := os.ReadFile("../netio/door/services/server.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(source), "grpc.NewServer(\n")
 	block, _, ended := strings.Cut(rest, "\n\t)\n")
 	if !found || !ended {
-		t.Fatal("netio/door/grpc.go makes its server in another way now: compare its options with ceilingOptions and mend this test")
+		t.Fatal("netio/door/services/server.go makes its server in another way now: compare its options with ceilingOptions and mend this test")
 	}
 	var names []string
 	for _, m := range regexp.MustCompile(`grpc\.(\w+)\(`).FindAllStringSubmatch(block, -1) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/detcd/detcd/netio/door/doortest"
 )
 
 // sayVersion makes a request of a client that says to be of some version, written by hand: gRPC's own client checks what it sends.
@@ -38,7 +40,7 @@ func sayVersion(t *testing.T, address, version string) {
 
 // A client may say anything. Each version is a line of metrics for ever, and what is no text can't be shown as one.
 func TestClientVersions_WhatIsNoVersionIsUnknown(t *testing.T) {
-	address := opened(t, newSingle(), nil)
+	address := opened(t, doortest.NewSingle(), nil)
 	for _, version := range []string{"3.7", "\xff\xfe", strings.Repeat("3", 1000), `3.6"} 1`, ""} {
 		sayVersion(t, address, version)
 	}

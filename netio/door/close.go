@@ -12,9 +12,8 @@ const takeTimeout = 200 * time.Millisecond
 // Close stops taking requests, ends streams that would go on for ever, and lets requests under way finish until ctx is done; what is left
 // then is cut off, and the error says so.
 func (d *Door) Close(ctx context.Context) error {
-	d.health.Shutdown()
-	d.close()
-	d.streams.stop()
+	d.web.End()
+	d.services.EndStreams()
 	d.mu.Lock()
 	splitters := d.splitters
 	d.mu.Unlock()
@@ -24,33 +23,13 @@ func (d *Door) Close(ctx context.Context) error {
 	patient, cancel := d.untilAnswered(ctx)
 	defer cancel()
 	// HTTP first: the gateway's requests need gRPC.
-	if d.http.Shutdown(patient) != nil {
-		_ = d.http.Close()
-	}
-	if d.metrics.Shutdown(patient) != nil {
-		_ = d.metrics.Close()
-	}
-	if d.gateway != nil {
-		_ = d.gateway.Close()
-	}
-	stopped := make(chan struct{})
-	go func() {
-		d.grpc.GracefulStop()
-		close(stopped)
-	}()
+	d.web.Close(patient)
 	var err error
-	select {
-	case <-stopped:
-	case <-patient.Done():
-		if d.underWay.Load() > 0 {
-			err = ctx.Err()
-		}
-		d.grpc.Stop()
-		<-stopped
+	if !d.services.Close(patient) {
+		err = ctx.Err()
 	}
 	_ = d.pipe.Close()
 	d.serving.Wait()
-	d.slow.sum()
 	return err
 }
 
@@ -67,7 +46,7 @@ func (d *Door) untilAnswered(ctx context.Context) (context.Context, context.Canc
 			case <-ctx.Done():
 				return
 			}
-			if d.underWay.Load() > 0 {
+			if d.services.UnderWay() > 0 {
 				since = time.Now()
 			}
 		}

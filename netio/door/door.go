@@ -1,9 +1,7 @@
-// Package door is where clients come in: the gRPC services of the etcd API, and on the same port HTTP with the API as JSON, health,
-// version and metrics. A handler converts, waits and hands on; what a call means is node/call's business, and the rest of the
-// member's is behind Backend.
+// Package door is where clients come in: it joins the packages services (gRPC), web (HTTP) and listen (the sockets), and opens and closes them together. How a port
+// is shared between gRPC and HTTP is listen's; what a call means is node/call's.
 //
-// Concurrency: every request has a goroutine of its own; all methods of a Door may be called by any goroutine. Metrics
-// on the hot path are plain atomics.
+// Concurrency: all methods of a Door may be called by any goroutine.
 package door
 
 import (
@@ -12,37 +10,21 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/detcd/detcd/netio/door/listen"
+	"github.com/detcd/detcd/netio/door/services"
+	"github.com/detcd/detcd/netio/door/web"
 	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/call"
-	"github.com/detcd/detcd/node/watch"
 )
 
-// Backend is the member behind the doors. Any goroutine may call it; views come pinned, and the caller releases them.
-type Backend interface {
-	// Local and Port do not block. Port is how watchers hear of events.
-	call.Local
-	watch.Port
-	// Wait waits for what a call needs. Its errors are the member's, and ctx's: then the outcome is unknown.
-	Wait(context.Context, call.Need) call.Result
-	// Turn has fn run in one of the member's next turns, without waiting for it. False: the member has ended.
-	Turn(fn func(m call.Member)) bool
-	// Begin has begin run in one of the member's turns and waits until it calls done, in that turn or a later one. When ctx ends first, what
-	// begin returned is called in a turn, and Begin returns at once.
-	Begin(ctx context.Context, begin func(m call.Member, done func()) (cancel func())) error
-}
+// Backend is the member behind the doors.
+type Backend = services.Backend
 
 // Config is what the doors are told.
 type Config struct {
@@ -86,41 +68,13 @@ const (
 
 // Door serves clients of one member.
 type Door struct {
-	config  Config
-	gate    *call.Gate
-	backend Backend
-	log     *zap.Logger
-	slow    slowLog
-	codec   *codec
-	methods *methods
-	traffic traffic
-	// timedRange is how a range is carried out.
-	timedRange call.Unary[*pb.RangeRequest, call.RangeAnswer]
-	registry   *prometheus.Registry
-
-	grpc   *grpc.Server
-	health *health.Server
-	// pipe leads the gateway to the gRPC server.
-	pipe    *listen.Queue
-	gateway *grpc.ClientConn
-	http    *http.Server
-	metrics *http.Server
-
+	log      *zap.Logger
+	services *services.Server
+	web      *web.Server
+	// pipe leads the gateway to the services.
+	pipe *listen.Queue
 	// rejected thins out the lines about connections that fail.
 	rejected *logging.Rarely
-
-	// ready: the member serves clients, and not only its health checks.
-	ready              atomic.Bool
-	healthy, unhealthy atomic.Uint64
-	checks             *prometheus.GaugeVec
-	checkTotal         *prometheus.CounterVec
-
-	streams streams
-	// underWay counts the requests that are being answered; streams that would go on for ever do not count.
-	underWay atomic.Int64
-	// closing ends with the doors.
-	closing context.Context
-	close   context.CancelFunc
 
 	mu        sync.Mutex
 	splitters []*listen.Splitter
@@ -138,33 +92,33 @@ func New(c Config, b Backend) (*Door, error) {
 	if c.HealthTimeout == 0 {
 		c.HealthTimeout = 7 * time.Second
 	}
-	if c.ElectionTimeout == 0 {
-		c.ElectionTimeout = defaultElectionTimeout
-	}
-	if c.WatchProgressInterval == 0 {
-		c.WatchProgressInterval = defaultProgressInterval
-	}
-	gate := &call.Gate{Limits: c.Limits, Log: logging.NewPort(c.Logger)}
-	d := &Door{config: c, gate: gate, backend: b, log: c.Logger, codec: newCodec(), methods: newMethods(c.ExtensiveMetrics), registry: c.Registry, pipe: listen.NewPipe(),
-		rejected: logging.NewRarely(rejectedPause)}
-	d.slow.log = c.Logger
-	d.checks, d.checkTotal = newCheckMetrics()
-	d.grpc = d.newGRPC()
-	d.methods.add(d.grpc)
-	d.traffic.init()
-	d.timedRange = newTimedRange(&d.traffic)
-	d.register(c.Registry)
-	main, err := d.newHTTP()
+	d := &Door{log: c.Logger, pipe: listen.NewPipe(), rejected: logging.NewRarely(rejectedPause)}
+	d.services = services.New(services.Config{
+		Limits: c.Limits, MaxConcurrentStreams: c.MaxConcurrentStreams,
+		KeepAliveMinTime: c.KeepAliveMinTime, KeepAliveInterval: c.KeepAliveInterval, KeepAliveTimeout: c.KeepAliveTimeout,
+		WarnUnaryDuration: c.WarnUnaryDuration, WatchProgressInterval: c.WatchProgressInterval, ElectionTimeout: c.ElectionTimeout,
+		ExtensiveMetrics: c.ExtensiveMetrics, Registry: c.Registry, Logger: c.Logger,
+	}, b)
+	var err error
+	d.web, err = web.New(web.Config{
+		MessageBytes: services.MessageBytes(c.Limits), HealthTimeout: c.HealthTimeout, Gateway: c.Gateway, Profiles: c.Profiles,
+		CORS: c.CORS, HostWhitelist: c.HostWhitelist, Registry: c.Registry, Logger: c.Logger,
+	}, b, inside{d.services, d.pipe})
 	if err != nil {
 		return nil, err
 	}
-	d.http = newHTTPServer(main)
-	d.metrics = newHTTPServer(d.newMetricsHTTP())
-	d.closing, d.close = context.WithCancel(context.Background())
-	d.serving.Go(func() { _ = d.grpc.Serve(d.pipe) })
-	d.serving.Go(func() { d.watchLeader(d.closing) })
+	d.serving.Go(func() { _ = d.services.Serve(d.pipe) })
 	return d, nil
 }
+
+// inside is the services as the gateway reaches them, within the process.
+type inside struct {
+	*services.Server
+	pipe *listen.Queue
+}
+
+// Dial implements web.GRPC.
+func (i inside) Dial(ctx context.Context) (net.Conn, error) { return i.pipe.Dial(ctx) }
 
 // Serve answers what comes in on l, until Close. With a TLS configuration connections are secured; with plain and that, both kinds are
 // welcome. It does not block.
@@ -174,15 +128,15 @@ func (d *Door) Serve(l net.Listener, config *tls.Config, plain bool, t Traffic) 
 	d.splitters = append(d.splitters, s)
 	d.mu.Unlock()
 	if t == All || t == GRPC {
-		d.serving.Go(func() { _ = d.grpc.Serve(s.GRPC) })
+		d.serving.Go(func() { _ = d.services.Serve(s.GRPC) })
 	} else {
 		s.GRPC.Close()
 	}
 	switch t {
 	case All, HTTP:
-		d.serving.Go(func() { _ = d.http.Serve(s.HTTP) })
+		d.serving.Go(func() { _ = d.web.Serve(s.HTTP) })
 	case Metrics:
-		d.serving.Go(func() { _ = d.metrics.Serve(s.HTTP) })
+		d.serving.Go(func() { _ = d.web.ServeMetrics(s.HTTP) })
 	case GRPC:
 		s.HTTP.Close()
 	}
@@ -216,6 +170,6 @@ func (d *Door) noteRejected(r listen.Rejection) {
 
 // Ready has health checks say that the member serves clients.
 func (d *Door) Ready() {
-	d.ready.Store(true)
-	d.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+	d.web.Ready()
+	d.services.Ready()
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -19,11 +18,13 @@ import (
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/netio/door/doortest"
 )
 
 func TestKV_WithEtcdsClient(t *testing.T) {
 	ctx := context.Background()
-	c := dialled(t, opened(t, newSingle(), nil))
+	c := doortest.Dial(t, opened(t, doortest.NewSingle(), nil))
 	for i := range 20 {
 		if _, err := c.Put(ctx, fmt.Sprintf("k%02d", i), strings.Repeat("v", i*100)); err != nil {
 			t.Fatal(err)
@@ -56,11 +57,11 @@ func TestKV_WithEtcdsClient(t *testing.T) {
 }
 
 func TestRangeStream_SumsUpToRange(t *testing.T) {
-	b := newSingle()
+	b := doortest.NewSingle()
 	for i := range 300 {
-		b.apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: fmt.Appendf(nil, "k%03d", i), Value: make([]byte, 100*i)}})
+		b.Apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: fmt.Appendf(nil, "k%03d", i), Value: make([]byte, 100*i)}})
 	}
-	kv := pb.NewKVClient(dialled(t, opened(t, b, nil)).ActiveConnection())
+	kv := pb.NewKVClient(doortest.Dial(t, opened(t, b, nil)).ActiveConnection())
 	ctx := context.Background()
 	for _, r := range []*pb.RangeRequest{
 		{Key: []byte("k"), RangeEnd: []byte("l")},
@@ -102,54 +103,10 @@ func TestRangeStream_SumsUpToRange(t *testing.T) {
 	}
 }
 
-func TestErrors_OfImpatientClients(t *testing.T) {
-	b := newSingle()
-	b.stuck = make(chan struct{})
-	defer close(b.stuck)
-	kv := pb.NewKVClient(dialled(t, opened(t, b, nil)).ActiveConnection())
-	// The server's own answer is not seen by a client whose deadline has passed; so the handlers are asked.
-	d, err := New(Config{}, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close(context.Background())
-	d.gate.Limits.MaxRequestBytes = 1 << 20
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	late, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
-	defer cancel()
-	put := func(ctx context.Context) error {
-		_, err := d.observed(ctx, d.methods.byName["/etcdserverpb.KV/Put"], func(ctx context.Context) (any, error) {
-			return api[0].Methods[1].Handler(d, ctx, func(m any) error { m.(*pb.PutRequest).Key = []byte("k"); return nil }, nil)
-		})
-		return err
-	}
-	read := func(ctx context.Context) error {
-		_, err := api[0].Methods[0].Handler(d, ctx, func(m any) error { m.(*pb.RangeRequest).Key = []byte("k"); return nil }, nil)
-		return err
-	}
-	for _, c := range []struct {
-		name      string
-		got, want error
-	}{
-		{"put, cancelled", put(ended), rpctypes.ErrGRPCCanceled},
-		{"put, too late", put(late), rpctypes.ErrGRPCTimeout},
-		{"range, cancelled", read(ended), status.Error(codes.Canceled, "context canceled")},
-		{"range, too late", read(late), status.Error(codes.DeadlineExceeded, "context deadline exceeded")},
-	} {
-		if c.got == nil || c.got.Error() != c.want.Error() {
-			t.Errorf("%s: %v, want %v", c.name, c.got, c.want)
-		}
-	}
-	if _, err := kv.Put(ended, &pb.PutRequest{Key: []byte("k")}); status.Code(err) != codes.Canceled {
-		t.Errorf("a cancelled put at the client: %v", err)
-	}
-}
-
 func TestRequireLeader(t *testing.T) {
-	b := newSingle()
-	b.status.Leader = 0
-	c := dialled(t, opened(t, b, nil))
+	b := doortest.NewSingle()
+	b.State.Leader = 0
+	c := doortest.Dial(t, opened(t, b, nil))
 	ctx := metadata.AppendToOutgoingContext(context.Background(), rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	kv := pb.NewKVClient(c.ActiveConnection())
 	_, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte("k"), Serializable: true})
@@ -165,9 +122,9 @@ func TestRequireLeader(t *testing.T) {
 }
 
 func TestLearner_ServesLocalReadsOnly(t *testing.T) {
-	b := newSingle()
-	b.status.Learner = true
-	c := dialled(t, opened(t, b, nil))
+	b := doortest.NewSingle()
+	b.State.Learner = true
+	c := doortest.Dial(t, opened(t, b, nil))
 	ctx := context.Background()
 	if _, err := c.Get(ctx, "k", clientv3.WithSerializable()); err != nil {
 		t.Errorf("serializable get: %v", err)
@@ -184,12 +141,12 @@ func TestLearner_ServesLocalReadsOnly(t *testing.T) {
 }
 
 func TestLimits_OfARequest(t *testing.T) {
-	c := dialled(t, opened(t, newSingle(), func(c *Config) { c.Limits.MaxRequestBytes = 10000; c.Limits.MaxTxnOps = 2 }))
+	c := doortest.Dial(t, opened(t, doortest.NewSingle(), func(c *Config) { c.Limits.MaxRequestBytes = 10000; c.Limits.MaxTxnOps = 2 }))
 	ctx := context.Background()
 	if _, err := c.Put(ctx, "k", strings.Repeat("v", 10001)); err != rpctypes.ErrRequestTooLarge {
 		t.Errorf("a little too large: %v", err)
 	}
-	if _, err := c.Put(ctx, "k", strings.Repeat("v", 10000+requestOverhead)); status.Code(err) != codes.ResourceExhausted {
+	if _, err := c.Put(ctx, "k", strings.Repeat("v", 10000+(512<<10))); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("much too large: %v", err)
 	}
 	if _, err := c.Txn(ctx).Then(clientv3.OpGet("a"), clientv3.OpGet("b"), clientv3.OpGet("c")).Commit(); err != rpctypes.ErrTooManyOps {
@@ -198,7 +155,7 @@ func TestLimits_OfARequest(t *testing.T) {
 }
 
 func TestQuota_FullIsAnAlarmUntilThereIsRoom(t *testing.T) {
-	c := dialled(t, opened(t, newSingle(), func(c *Config) { c.Limits.QuotaBytes = 20 << 10 }))
+	c := doortest.Dial(t, opened(t, doortest.NewSingle(), func(c *Config) { c.Limits.QuotaBytes = 20 << 10 }))
 	ctx := context.Background()
 	var err error
 	for i := 0; err == nil && i < 100; i++ {
@@ -226,7 +183,7 @@ func TestQuota_FullIsAnAlarmUntilThereIsRoom(t *testing.T) {
 }
 
 func TestHealthAndReflectionServices(t *testing.T) {
-	conn := dialled(t, opened(t, newSingle(), nil)).ActiveConnection()
+	conn := doortest.Dial(t, opened(t, doortest.NewSingle(), nil)).ActiveConnection()
 	ctx := context.Background()
 	h, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil || h.Status != healthpb.HealthCheckResponse_SERVING {
@@ -272,7 +229,7 @@ func body(t *testing.T, method, url string, change func(*http.Request)) (int, st
 }
 
 func TestHealth_SaysWhatIsWrong(t *testing.T) {
-	b := newSingle()
+	b := doortest.NewSingle()
 	url := "http://" + opened(t, b, nil)
 	expect := func(path string, code int, want string) {
 		t.Helper()
@@ -281,22 +238,20 @@ func TestHealth_SaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	expect("/health", 200, `{"health":"true","reason":""}`)
-	b.apply(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_NOSPACE}})
+	b.Apply(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_NOSPACE}})
 	expect("/health", 503, `{"health":"false","reason":"ALARM NOSPACE"}`)
 	expect("/health?exclude=NOSPACE", 200, `{"health":"true","reason":""}`)
 	expect("/readyz", 200, "ok")
-	b.apply(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_CORRUPT}})
+	b.Apply(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_CORRUPT}})
 	expect("/readyz", 503, "[-]data_corruption failed: alarm activated: CORRUPT\n[+]serializable_read ok\n[+]linearizable_read ok\n[+]non_learner ok")
 	expect("/livez/serializable_read", 200, "ok")
-	b.mu.Lock()
-	b.status.Leader = 0
-	b.mu.Unlock()
+	b.Lead(0)
 	expect("/health?exclude=NOSPACE&exclude=CORRUPT", 503, `{"health":"false","reason":"RAFT NO LEADER"}`)
 	expect("/health?exclude=NOSPACE&exclude=CORRUPT&serializable=true", 200, `{"health":"true","reason":""}`)
 }
 
 func TestHTTP_GuardsHostsAndOrigins(t *testing.T) {
-	url := "http://" + opened(t, newSingle(), func(c *Config) { c.HostWhitelist = []string{"good.example"}; c.CORS = []string{"http://page.example"} })
+	url := "http://" + opened(t, doortest.NewSingle(), func(c *Config) { c.HostWhitelist = []string{"good.example"}; c.CORS = []string{"http://page.example"} })
 	host := func(h string) func(*http.Request) {
 		return func(r *http.Request) { r.Host = h; r.Header.Set("Origin", "http://page.example") }
 	}
@@ -312,8 +267,8 @@ func TestHTTP_GuardsHostsAndOrigins(t *testing.T) {
 }
 
 func TestMetrics_CountCalls(t *testing.T) {
-	address := opened(t, newSingle(), func(c *Config) { c.ExtensiveMetrics = true })
-	c := dialled(t, address)
+	address := opened(t, doortest.NewSingle(), func(c *Config) { c.ExtensiveMetrics = true })
+	c := doortest.Dial(t, address)
 	if _, err := c.Put(context.Background(), "k", "v"); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package door
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,11 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-)
 
-var (
-	rewrite   = flag.Bool("rewrite", false, "write what the gateway answers into the script")
-	reference = flag.String("reference", os.Getenv("DETCD_DOOR_SERVER"), "HOST:PORT of a new, empty stock etcd that must answer alike")
+	"github.com/detcd/detcd/netio/door/doortest"
 )
 
 const script = "testdata/gateway.txt"
@@ -23,7 +19,7 @@ const script = "testdata/gateway.txt"
 // TestGateway_Script sends the requests of a script in order and compares the answers. A request is a line "METHOD PATH BODY", its answer
 // a line "STATUS BODY". Ids and terms of headers are left out. A line "#! WHY" says that stock etcd answers the next request otherwise.
 func TestGateway_Script(t *testing.T) {
-	url := "http://" + opened(t, newSingle(), nil)
+	url := "http://" + opened(t, doortest.NewSingle(), nil)
 	text, err := os.ReadFile(script)
 	if err != nil {
 		t.Fatal(err)

@@ -9,13 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/detcd/detcd/netio/door/doortest"
 	"github.com/detcd/detcd/node/call"
 )
 
 // What this file tests needs the services of a whole door behind the gateway, where front_test.go has stand-ins.
 
 func TestGateway_AWatchTellsWhatHappens(t *testing.T) {
-	ours, theirs := seenOfAKey(t, opened(t, newSingle(), nil)), ""
+	ours, theirs := seenOfAKey(t, opened(t, doortest.NewSingle(), nil)), ""
 	if *reference != "" {
 		theirs = seenOfAKey(t, *reference)
 	}
@@ -40,22 +41,22 @@ func seenOfAKey(t *testing.T, address string) string {
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewReader(resp.Body)
-	conn := opensSocket(t, "ws://"+address+"/v3/watch")
-	say(t, conn, create)
+	conn := doortest.OpenSocket(t, "ws://"+address+"/v3/watch")
+	doortest.Say(t, conn, create)
 	var all strings.Builder
 	see := func() {
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			t.Fatal(err)
 		}
-		if frame := hear(t, conn); frame+"\n" != line {
+		if frame := doortest.Hear(t, conn); frame+"\n" != line {
 			t.Errorf("a frame says %s, a line %s", frame, line)
 		}
 		all.WriteString(line)
 	}
 	see()
 	for _, request := range []string{"put", "deleterange"} {
-		if resp, text := answered(t, "http://"+address+"/v3/kv/"+request, `{"key":"d2F0Y2g=","value":"MQ=="}`); resp.StatusCode != http.StatusOK {
+		if resp, text := doortest.Answered(t, "http://"+address+"/v3/kv/"+request, `{"key":"d2F0Y2g=","value":"MQ=="}`); resp.StatusCode != http.StatusOK {
 			t.Fatal(text)
 		}
 		see()
@@ -64,7 +65,7 @@ func seenOfAKey(t *testing.T, address string) string {
 }
 
 func TestGateway_StreamsEndWithTheDoors(t *testing.T) {
-	d, err := New(Config{Limits: call.DefaultLimits(), MaxConcurrentStreams: 1000, Gateway: true}, newSingle())
+	d, err := New(Config{Limits: call.DefaultLimits(), MaxConcurrentStreams: 1000, Gateway: true}, doortest.NewSingle())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,31 +74,31 @@ func TestGateway_StreamsEndWithTheDoors(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Serve(l, nil, true, All)
-	c := connected(t, l.Addr().String())
-	c.post("/v3/watch", `{"create_request":{"key":"YQ=="}}`)
-	c.head()
-	c.chunk()
-	conn := opensSocket(t, "ws://"+l.Addr().String()+"/v3/watch")
-	say(t, conn, `{"create_request":{"key":"YQ=="}}`)
-	hear(t, conn)
+	c := doortest.Connect(t, l.Addr().String())
+	c.Post("/v3/watch", `{"create_request":{"key":"YQ=="}}`)
+	c.Head()
+	c.Chunk()
+	conn := doortest.OpenSocket(t, "ws://"+l.Addr().String()+"/v3/watch")
+	doortest.Say(t, conn, `{"create_request":{"key":"YQ=="}}`)
+	doortest.Hear(t, conn)
 	if err := d.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
 	const stopped = `{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: server stopped","http_status":"Service Unavailable","code":14,"details":[]}}`
-	if got := c.chunk(); got != stopped+"\n" {
+	if got := c.Chunk(); got != stopped+"\n" {
 		t.Errorf("a stream ended with %q", got)
 	}
-	if got := c.chunk(); got != "" {
+	if got := c.Chunk(); got != "" {
 		t.Errorf("and with %q", got)
 	}
-	if b, err := c.r.ReadByte(); err != io.EOF {
+	if b, err := c.R.ReadByte(); err != io.EOF {
 		t.Errorf("byte %q, error %v; want the connection's end", b, err)
 	}
-	if got := hear(t, conn); got != stopped {
+	if got := doortest.Hear(t, conn); got != stopped {
 		t.Errorf("a websocket ended with %s", got)
 	}
-	closes(t, conn)
-	if n := socketGoroutines(); n != 0 {
+	doortest.Closes(t, conn)
+	if n := doortest.SocketGoroutines(); n != 0 {
 		t.Errorf("%d goroutines of the gateway are left", n)
 	}
 }

@@ -5,17 +5,17 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/detcd/detcd/netio/door/doortest"
 )
 
 // TestHTTP_AnswersAsEtcd asks for heads of answers: status and all headers but those that hold a time, a length or what belongs to the
 // connection. With -reference, stock etcd (with --enable-pprof) must give the same.
 func TestHTTP_AnswersAsEtcd(t *testing.T) {
-	address := opened(t, newSingle(), func(c *Config) { c.Profiles = true })
+	address := opened(t, doortest.NewSingle(), func(c *Config) { c.Profiles = true })
 	const (
 		cors     = "Access-Control-Allow-Headers: accept, content-type, authorization; Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE; Access-Control-Allow-Origin: *"
 		json     = cors + "; Content-Type: application/json"
@@ -140,39 +140,8 @@ func last(header string) int {
 }
 
 func TestHTTP_ProfilesOnlyWhenAskedFor(t *testing.T) {
-	address := opened(t, newSingle(), nil)
+	address := opened(t, doortest.NewSingle(), nil)
 	if got := headOf(t, address, "GET /debug/pprof/", "", ""); !strings.HasPrefix(got, "404 ") {
 		t.Error(got)
-	}
-}
-
-func TestHTTP_ABodyThatStallsIsGivenUp(t *testing.T) {
-	_, address, _ := fronted(t, nil)
-	defer func(d time.Duration) { bodyTimeout = d }(bodyTimeout)
-	bodyTimeout = 50 * time.Millisecond
-	c := connected(t, address)
-	c.post("/v3/kv/put", "", "Transfer-Encoding: chunked")
-	c.send("5\r\n{\"key\r\n")
-	if status, _ := c.head(); status != "504 Gateway Timeout" {
-		t.Error(status)
-	}
-}
-
-func TestHTTP_AnAbortedAnswerIsNoWholeOne(t *testing.T) {
-	server := httptest.NewUnstartedServer(nil)
-	server.Config = newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "half an ans")
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	}))
-	server.Start()
-	defer server.Close()
-	resp, err := http.Get(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if b, err := io.ReadAll(resp.Body); err == nil {
-		t.Errorf("taken for whole: %q", b)
 	}
 }

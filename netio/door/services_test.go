@@ -13,15 +13,17 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/detcd/detcd/netio/door/doortest"
 )
 
 // TestServices_AllOfStockEtcdAreThere: whatever stock etcd registers is registered here, too, with every method, so that a client meets an
 // answer about its request, never "unknown service".
 func TestServices_AllOfStockEtcdAreThere(t *testing.T) {
-	d, address := openedDoor(t, newSingle(), nil)
-	defer d.Close(bounded(t))
-	served := d.grpc.GetServiceInfo()
-	conn := dialled(t, address).ActiveConnection()
+	d, address := openedDoor(t, doortest.NewSingle(), nil)
+	defer d.Close(doortest.Bounded(t))
+	served := d.services.Methods()
+	conn := doortest.Dial(t, address).ActiveConnection()
 	seen := 0
 	for _, file := range []protoreflect.FileDescriptor{
 		pb.File_rpc_proto, v3lockpb.File_v3lock_proto, v3electionpb.File_v3election_proto, healthpb.File_grpc_health_v1_health_proto,
@@ -43,7 +45,7 @@ func TestServices_AllOfStockEtcdAreThere(t *testing.T) {
 				if m.IsStreamingClient() || m.IsStreamingServer() || name == "Lock" || name == "Campaign" {
 					continue // it may wait for ever
 				}
-				err := conn.Invoke(bounded(t), "/"+string(service.FullName())+"/"+name, &emptypb.Empty{}, &emptypb.Empty{})
+				err := conn.Invoke(doortest.Bounded(t), "/"+string(service.FullName())+"/"+name, &emptypb.Empty{}, &emptypb.Empty{})
 				if s := status.Convert(err); s.Code() == codes.Unimplemented && strings.HasPrefix(s.Message(), "unknown") {
 					t.Errorf("%s/%s: %v", service.FullName(), name, err)
 				}

@@ -13,7 +13,7 @@
 //     form a cohort: their events are encoded once, and they share the bytes.
 //   - A watcher that starts in the past catches up in a cohort of its own until it reaches the head of a view, then it joins the others.
 //
-// What is left to others: connections, headers, authorization, and deciding when a stream must end (package netio/door); what an event is
+// What is left to others: connections, headers, authorization, and deciding when a stream must end (package netio/door/services); what an event is
 // and how long it is kept (package statemachine).
 //
 // Nothing is missed because of one order of doing things: the member publishes a view first and calls Hub.Publish then; a stream takes

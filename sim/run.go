@@ -140,9 +140,12 @@ func Simulate(o Options) Result {
 		Ops: len(r.history), World: r.world.Counts, Counts: r.counts, Failure: r.failure, Story: r.account(), Picture: r.checks.picture}
 }
 
-// newRun prepares a run, and takes over the source from which raft draws.
-func newRun(seed uint64, tracer *world.Tracer) *Run {
-	r := &Run{setup: pickSetup(seed), world: world.New(seed, tracer), gate: &call.Gate{Limits: call.DefaultLimits()}}
+// newRun prepares the run of a seed.
+func newRun(seed uint64, tracer *world.Tracer) *Run { return newRunOf(pickSetup(seed), tracer) }
+
+// newRunOf prepares a run, and takes over the source from which raft draws.
+func newRunOf(setup Setup, tracer *world.Tracer) *Run {
+	r := &Run{setup: setup, world: world.New(setup.Seed, tracer), gate: &call.Gate{Limits: call.DefaultLimits()}}
 	r.gate.Limits.MinLeaseTTL = call.MinLeaseTTL(r.setup.Node.TickInterval, r.setup.Node.ElectionTicks)
 	rand.Reader = r.world.Stream("raft")
 	r.story = story{world: r.world, tracer: tracer}

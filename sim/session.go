@@ -43,7 +43,7 @@ func (s *session) ask(group string, r proto.Message, then func(op int, ok bool))
 	op = s.client.send(r, group)
 }
 
-// open grants a lease and begins to keep it alive.
+// open grants a lease of any kind, and begins to keep it alive.
 func (s *session) open(then func(ok bool)) {
 	c := s.chance
 	request := &pb.LeaseGrantRequest{TTL: s.run.setup.leaseTTL(c)}
@@ -53,6 +53,11 @@ func (s *session) open(then func(ok bool)) {
 	if s.name != 0 {
 		request.ID, request.TTL = s.name, 1
 	}
+	s.grant(request, then)
+}
+
+// grant asks for a lease and begins to keep it alive.
+func (s *session) grant(request *pb.LeaseGrantRequest, then func(ok bool)) {
 	s.lease = &leases.Record{Client: s.client.id, ID: request.ID, TTL: request.TTL,
 		Grant: leases.Act{Asked: s.run.now(), Until: leases.Forever, Outcome: linearizability.Unknown}}
 	rec := s.lease

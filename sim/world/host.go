@@ -78,6 +78,7 @@ func (h *Host) Begin() {
 	}
 	h.epoch++
 	h.up, h.open = true, false
+	h.w.acting = h
 	h.unrest = h.w.now
 	h.lanes = h.lanes[:0]
 	h.peers = nil

@@ -59,6 +59,8 @@ type World struct {
 	seed  uint64
 	net   *Net
 	hosts []*Host
+	// acting is the host that was called into last; a start counts.
+	acting *Host
 
 	// Counts of what befell the hosts, for reports. Nothing reads them to decide.
 	Counts Counts
@@ -98,6 +100,10 @@ func (w *World) Fingerprint() uint64 { return w.print.sum }
 
 // Net returns the network between the hosts.
 func (w *World) Net() *Net { return w.net }
+
+// Acting returns the host that was called into last, to start its member or with an event: so a source that several hosts draw from can tell who
+// draws. It is nil before the first start.
+func (w *World) Acting() *Host { return w.acting }
 
 // Hosts returns all hosts in the order they were added. The caller must not change the slice.
 func (w *World) Hosts() []*Host { return w.hosts }
@@ -146,6 +152,7 @@ func (w *World) Step(until time.Duration) bool {
 	if e.host == nil {
 		e.fn()
 	} else {
+		w.acting = e.host
 		e.host.take(e)
 	}
 	return true

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/detcd/detcd/node/port"
@@ -14,6 +16,11 @@ type Peer struct {
 	ID       port.MemberID
 	Name     string
 	PeerURLs []string
+}
+
+// sortedPeers returns the peers in the order of their ids.
+func sortedPeers(peers []Peer) []Peer {
+	return slices.SortedFunc(slices.Values(peers), func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // Config is what a member is told about itself. Zero values of the optional fields mean the default.

@@ -117,3 +117,45 @@ func (c *core) step(msg *raftpb.Message) {
 		panic(fmt.Sprintf("node: raft refuses its own %v: %v", msg.GetType(), err))
 	}
 }
+
+// maxCommittedBytesPerReady bounds what is applied between two looks at everything else.
+const maxCommittedBytesPerReady = 16 << 20
+
+// startRaft has raft begin from what the log holds.
+func (c *core) startRaft(storage raft.Storage) error {
+	applied, _ := c.machine.Applied()
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID:                        uint64(c.config.ID),
+		ElectionTick:              c.config.ElectionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   storage,
+		Applied:                   applied,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             maxAppendBytes,
+		MaxCommittedSizePerReady:  maxCommittedBytesPerReady,
+		MaxUncommittedEntriesSize: uint64(c.config.MaxPendingBytes),
+		MaxInflightMsgs:           maxInflightAppends,
+		MaxInflightBytes:          maxInflightBytes,
+		CheckQuorum:               true,
+		PreVote:                   !c.config.DisablePreVote,
+		ReadOnlyOption:            raft.ReadOnlySafe,
+		Logger:                    newRaftLogger(c.ports.Logger),
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+	})
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	c.raft = rn
+	return nil
+}
+
+// campaignAlone has a sole voter lead at once: there is nobody to wait for.
+func (c *core) campaignAlone() {
+	if c.leader != 0 || c.role != Follower || !c.soleVoter() || c.stopping {
+		return
+	}
+	if err := c.raft.Campaign(); err != nil {
+		c.log(port.Warn, "raft refused to campaign", "error", err)
+	}
+}

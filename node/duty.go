@@ -3,7 +3,7 @@ package node
 import "github.com/detcd/detcd/node/port"
 
 // A duty is what a member does beyond answering those who ask: keep leases, take snapshots, remove what compactions left, and so on. The
-// member goes through all its duties, in the order of its list (see Member.assign). A duty has a file and a type of its own. The type holds the core and
+// member goes through all its duties, in the order of its list (see listDuties). A duty has a file and a type of its own. The type holds the core and
 // the few other parts that it needs.
 //
 // A newborn's duties get ticks only: there is no state yet.
@@ -56,19 +56,9 @@ func (l duties) end() {
 	}
 }
 
-// assign gives the member its duties. A new duty is a file of its own and a line here. The order matters where a line says so.
-func (m *Member) assign() {
-	c := &m.core
-	m.heartbeats = heartbeats{core: c}
-	m.catchUps = catchUps{core: c, entries: m.entries, writer: &m.writer}
-	m.offers = offers{core: c, views: &m.views}
-	m.transfers = transfers{core: c, views: &m.views, offers: &m.offers, saving: m.snapshots.saving, stepPeer: m.stepPeer, handleReady: m.handleReadyWithin}
-	m.transfers.open()
-	m.compactions = compactions{core: c, views: &m.views}
-	m.retention = retention{core: c, entries: m.entries, writer: &m.writer, awaited: m.transfers.awaited}
-	m.snapshots = snapshots{core: c, views: &m.views, writer: &m.writer, retention: &m.retention, receiving: m.transfers.receiver.Expecting}
-	m.removed = removed{core: c, views: &m.views, writer: &m.writer}
-	m.duties = duties{
+// listDuties lists the member's duties. A new duty is a file of its own, a field of Member, and a line here. The order matters where a line says so.
+func (m *Member) listDuties() duties {
+	return duties{
 		&m.heartbeats,
 		&m.catchUps,
 		&m.offers,
@@ -76,6 +66,7 @@ func (m *Member) assign() {
 		&m.compactions, // after offers: a view that is in use holds on to what is to be removed
 		&m.retention,   // after transfers, which may have given up followers that the log is kept for
 		&m.snapshots,
+		&m.stop,
 		&m.removed,
 	}
 }

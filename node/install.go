@@ -34,7 +34,7 @@ func (m *Member) install(a *transfer.Arrived) {
 	m.snapshots.replaced(a.Mark)
 	m.peersChanged = true
 	if m.proposals.seenBeyond() {
-		m.endAsOldCopy(fmt.Sprintf("the snapshot of entry %d has requests of this member", a.Mark.Index))
+		m.proposals.endAsOldCopy(fmt.Sprintf("the snapshot of entry %d has requests of this member", a.Mark.Index))
 		return
 	}
 	m.proposals.reconcile()

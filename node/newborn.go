@@ -23,6 +23,10 @@ var ErrBootstrapped = errors.New("has already been bootstrapped")
 //   - founds the cluster with the others where so many never heard of an election that there can't have been a leader;
 //   - else goes on where a leader vouches for it.
 type newborn struct {
+	*core
+	writer *writer
+	// alive is called when the log has begun: this member is no newborn any more.
+	alive func(*raftpb.HardState)
 	// told is the newest answer of each other founding member to a question of this run.
 	told map[port.MemberID]newbornAnswer
 	// written: somebody has told of entries beyond those that found the cluster. Once that is so, only a leader can let this member in.
@@ -42,115 +46,109 @@ const firstTerm = 1
 // newbornWarnTimeouts is after how many election timeouts a newborn first says what it waits for; it says so again after twice that time, and so on.
 const newbornWarnTimeouts = 5
 
-// beNewborn begins to ask.
-func (m *Member) beNewborn() {
-	m.newborn = &newborn{told: make(map[port.MemberID]newbornAnswer)}
-	m.log(port.Info, "the disk is empty: asking the other members whether their cluster lives already", "members", len(m.config.Bootstrap))
+// newNewborn makes a newborn. It begins to ask at the end of its first turn.
+func newNewborn(c *core, w *writer, alive func(*raftpb.HardState)) *newborn {
+	n := &newborn{core: c, writer: w, alive: alive, told: make(map[port.MemberID]newbornAnswer)}
+	n.log(port.Info, "the disk is empty: asking the other members whether their cluster lives already", "members", len(n.config.Bootstrap))
+	return n
 }
 
-// endNewbornTurn is the end of a newborn's turn.
-func (m *Member) endNewbornTurn() {
-	if n := m.newborn; !n.asked {
+// endTurn is the end of a newborn's turn.
+func (n *newborn) endTurn() {
+	if !n.asked {
 		n.asked = true
-		m.askFounders()
+		n.askAll()
 	}
-	m.decide()
-	m.writer.start()
+	n.decide()
+	n.writer.start()
 }
 
-// tickNewborn asks again.
-func (m *Member) tickNewborn() {
-	n := m.newborn
+// tick asks again.
+func (n *newborn) tick() {
 	n.ticks++
 	if n.deciding {
 		return
 	}
-	m.askFounders()
-	if every := newbornWarnTimeouts * m.config.ElectionTicks; n.ticks%every == 0 && isPowerOfTwo(n.ticks/every) {
-		m.log(port.Warn, "the disk is empty, and it is not clear yet whether this member is new: it waits "+m.awaitedAnswer(), "answers", len(n.told),
-			"members", len(m.config.Bootstrap))
+	n.askAll()
+	if every := newbornWarnTimeouts * n.config.ElectionTicks; n.ticks%every == 0 && isPowerOfTwo(n.ticks/every) {
+		n.log(port.Warn, "the disk is empty, and it is not clear yet whether this member is new: it waits "+n.awaitedAnswer(), "answers", len(n.told),
+			"members", len(n.config.Bootstrap))
 	}
 }
 
 func isPowerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
 
 // awaitedAnswer says what a newborn waits for.
-func (m *Member) awaitedAnswer() string {
-	if m.newborn.written {
+func (n *newborn) awaitedAnswer() string {
+	if n.written {
 		return "for a leader of the cluster, which lives already, to let it in"
 	}
 	return "for more of the other members to answer; are they running, and can they be reached?"
 }
 
-// askFounders asks all other founding members.
-func (m *Member) askFounders() {
-	for _, p := range sortedPeers(m.config.Bootstrap) {
-		m.askFounder(p.ID)
+// askAll asks all other founding members.
+func (n *newborn) askAll() {
+	for _, p := range sortedPeers(n.config.Bootstrap) {
+		n.ask(p.ID)
 	}
 }
 
-func (m *Member) askFounder(id port.MemberID) {
-	if id != m.config.ID {
-		m.ports.Network.Send(id, port.Urgent, newbornQuestion{life: m.config.Life}.encode())
+func (n *newborn) ask(id port.MemberID) {
+	if id != n.config.ID {
+		n.ports.Network.Send(id, port.Urgent, newbornQuestion{life: n.config.Life}.encode())
 	}
 }
 
-// receiveNewborn takes a message while this member is a newborn. Whatever is not about that is lost: raft sends it again.
-func (m *Member) receiveNewborn(from port.MemberID, payload []byte) error {
-	switch payload[0] {
-	case kindNewborn:
-		return m.handleNewborn(from, payload)
-	case kindNewbornAnswer:
-		return m.handleNewbornAnswer(from, payload)
+// heardFrom asks a member that has just asked: it is there to answer.
+func (n *newborn) heardFrom(founder port.MemberID) {
+	if _, told := n.told[founder]; !told && !n.deciding {
+		n.ask(founder)
 	}
-	return nil
 }
 
-// handleNewbornAnswer takes what another founding member says.
-func (m *Member) handleNewbornAnswer(from port.MemberID, payload []byte) error {
+// hear takes what another founding member says.
+func (n *newborn) hear(from port.MemberID, payload []byte) error {
 	a, err := decodeNewbornAnswer(payload)
 	if err != nil {
 		return err
 	}
-	n := m.newborn
-	if n == nil || n.deciding || a.life != m.config.Life {
+	if n.deciding || a.life != n.config.Life {
 		return nil // late, or to a question of an earlier run
 	}
 	switch {
 	case a.knows:
-		m.refuseNewborn(from)
+		n.refuse(from)
 		return nil
 	case a.vouched != 0:
-		m.log(port.Info, "the cluster lives already, and does not know this member: it joins late", "leader", from, "term", a.term, "entry", a.vouched)
-		m.begin(a.term, a.vouched)
+		n.log(port.Info, "the cluster lives already, and does not know this member: it joins late", "leader", from, "term", a.term, "entry", a.vouched)
+		n.begin(a.term, a.vouched)
 		return nil
 	}
 	if _, told := n.told[from]; !told && a.written {
-		m.log(port.Info, "the cluster lives already: waiting for its leader", "told-by", from)
+		n.log(port.Info, "the cluster lives already: waiting for its leader", "told-by", from)
 	}
 	n.told[from], n.written = a, n.written || a.written
 	return nil
 }
 
-// refuseNewborn ends a member whose data was lost.
-func (m *Member) refuseNewborn(by port.MemberID) {
-	m.halt(fmt.Errorf("member %x %w: its disk is empty, but member %x knows it as a member of cluster %x that has taken part. Its data is elsewhere, or lost, and "+
+// refuse ends a member whose data was lost.
+func (n *newborn) refuse(by port.MemberID) {
+	n.halt(fmt.Errorf("member %x %w: its disk is empty, but member %x knows it as a member of cluster %x that has taken part. Its data is elsewhere, or lost, and "+
 		"without it this member could go back on what it has promised to the others. Put its data directory back (mount the disk, look at --data-dir and "+
 		"--wal-dir) and start it again. Where the data is lost: to remove the member and to add it as a new one, as with etcd, is not in this version yet; the "+
 		"other members go on without it as long as they are a majority, and `detcdctl make-mirror` copies the keys to a new cluster",
-		uint64(m.config.ID), ErrBootstrapped, uint64(by), m.config.ClusterID))
+		uint64(n.config.ID), ErrBootstrapped, uint64(by), n.config.ClusterID))
 }
 
 // decide founds the cluster if it is certain enough that there is none.
-func (m *Member) decide() {
-	n := m.newborn
-	if n.deciding || n.written || m.stopping {
+func (n *newborn) decide() {
+	if n.deciding || n.written || n.stopping {
 		return
 	}
-	size := len(m.config.Bootstrap)
+	size := len(n.config.Bootstrap)
 	majority := size/2 + 1
 	answered, untouched, term := 1, 1, uint64(firstTerm)
-	for _, a := range m.config.Bootstrap {
+	for _, a := range n.config.Bootstrap {
 		told, ok := n.told[a.ID]
 		if !ok {
 			continue
@@ -167,52 +165,40 @@ func (m *Member) decide() {
 		return
 	}
 	if n.enough == 0 {
-		n.enough = m.now()
+		n.enough = n.now()
 	}
 	// The others get some time: whoever is not there when the cluster is founded is let in by a leader, which takes longer.
-	if answered < size && m.now().Sub(n.enough) < m.electionTimeout() {
+	if answered < size && n.now().Sub(n.enough) < n.electionTimeout() {
 		return
 	}
-	m.log(port.Info, "no member knows of a cluster: founding it", "answers", answered, "members", size)
-	m.begin(term, 0)
+	n.log(port.Info, "no member knows of a cluster: founding it", "answers", answered, "members", size)
+	n.begin(term, 0)
 }
 
 // begin writes the beginning of the log: the entries that found the cluster, in the given term, in which this member gives no vote any more.
 // vouched is the index of the entry by which a leader vouches for it; 0: it founds the cluster. From then on it is as any member that
 // starts again with a short log.
-func (m *Member) begin(term, vouched uint64) {
-	m.newborn.deciding = true
-	entries, err := foundingEntries(m.config.Bootstrap)
+func (n *newborn) begin(term, vouched uint64) {
+	n.deciding = true
+	entries, err := foundingEntries(n.config.Bootstrap)
 	if err != nil {
-		m.halt(err)
+		n.halt(err)
 		return
 	}
 	hs := &raftpb.HardState{Term: &term, Vote: new(uint64), Commit: new(uint64(len(entries)))}
 	if term > firstTerm {
-		hs.Vote = new(uint64(m.config.ID))
+		hs.Vote = new(uint64(n.config.ID))
 	}
 	batch := wal.Batch{Entries: entries, HardState: hs}
-	if vouched > m.incarnation {
+	if vouched > n.incarnation {
 		// A number that no earlier life of this member can have reached, should it have forgotten any: what of theirs is still under way is
 		// not taken for this one's.
 		batch.Incarnation = vouched
-		m.incarnation = vouched
+		n.incarnation = vouched
 	}
-	m.writer.hardState = hs
-	m.writer.note(entries)
-	m.writer.queue = append(m.writer.queue, appendRequest{batch: batch, done: func() { m.comeAlive(hs) }})
-}
-
-// comeAlive ends the time as a newborn: the log has begun.
-func (m *Member) comeAlive(hs *raftpb.HardState) {
-	m.newborn = nil
-	m.entries.hardState = hs
-	if err := m.startRaft(); err != nil {
-		m.fail(err)
-		return
-	}
-	m.term = hs.GetTerm()
-	m.wanted = true
+	n.writer.hardState = hs
+	n.writer.note(entries)
+	n.writer.queue = append(n.writer.queue, appendRequest{batch: batch, done: func() { n.alive(hs) }})
 }
 
 // foundingEntries are the first entries of the log, the same on every founding member: the changes that make the members those of the cluster.

@@ -31,7 +31,7 @@ func (p *proposals) seenBeyond() bool {
 }
 
 // endAsOldCopy ends the member, whose data is not its newest.
-func (m *Member) endAsOldCopy(seen string) {
-	m.halt(fmt.Errorf("%w: %s that it has not made in this run (incarnation %d, up to number %d): its data directory is an old copy. %s", ErrDataLost, seen,
-		m.incarnation, m.proposals.window.Newest(), dataLostAdvice))
+func (p *proposals) endAsOldCopy(seen string) {
+	p.halt(fmt.Errorf("%w: %s that it has not made in this run (incarnation %d, up to number %d): its data directory is an old copy. %s", ErrDataLost, seen,
+		p.incarnation, p.window.Newest(), dataLostAdvice))
 }

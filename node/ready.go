@@ -6,36 +6,10 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/statemachine"
 )
-
-// handleRaft steps raft with a peer's message.
-func (m *Member) handleRaft(from port.MemberID, encoded []byte) error {
-	msg := &raftpb.Message{}
-	if err := proto.Unmarshal(encoded, msg); err != nil {
-		return err
-	}
-	if msg.GetFrom() != uint64(from) || msg.GetTo() != uint64(m.config.ID) {
-		return fmt.Errorf("message of %x for %x", msg.GetFrom(), msg.GetTo())
-	}
-	switch msg.GetType() {
-	case raftpb.MsgSnap, raftpb.MsgProp:
-		// Snapshots come in chunks, proposals as forwarded batches.
-		return fmt.Errorf("unexpected message type %v", msg.GetType())
-	case raftpb.MsgHeartbeatResp:
-		// Raft reads a number there, without a look at the length.
-		if n := len(msg.GetContext()); n != 0 && n < 8 {
-			return fmt.Errorf("%v with a context of %d bytes", msg.GetType(), n)
-		}
-	}
-	if m.transfers.outdated(from, msg) {
-		return nil
-	}
-	return m.stepPeer(from, msg)
-}
 
 // handleReady takes from raft all that it has ready, and does it.
 func (m *Member) handleReady() {
@@ -95,7 +69,8 @@ func (m *Member) dispatch(msg *raftpb.Message) {
 				return
 			}
 		}
-		m.trimEntries()
+		applied, _ := m.machine.Applied()
+		m.entries.trim(applied, m.config.CatchUpEntries, m.config.CatchUpBytes) // most followers should have those that go
 		m.deliver(msg.GetResponses())
 	case uint64(m.config.ID):
 		m.step(msg)
@@ -175,7 +150,7 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
 	}
 	if m.proposals.foreign(b, term, data) {
-		m.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
+		m.proposals.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
 		return
 	}
 	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
@@ -188,10 +163,4 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	if own && fresh {
 		m.proposals.answer(b.Sequence, index, results)
 	}
-}
-
-// trimEntries drops entries from memory that most followers should have by now.
-func (m *Member) trimEntries() {
-	applied, _ := m.machine.Applied()
-	m.entries.trim(applied, m.config.CatchUpEntries, m.config.CatchUpBytes)
 }

@@ -1,11 +1,7 @@
 package node
 
 import (
-	"cmp"
 	"slices"
-
-	"go.etcd.io/raft/v3"
-	"go.etcd.io/raft/v3/tracker"
 
 	"github.com/detcd/detcd/node/port"
 )
@@ -75,82 +71,4 @@ func (m *Member) Status() Status {
 		OldestView:       oldest,
 		Failed:           m.failed,
 	}
-}
-
-// Sizes are the bytes that the published view says are stored, and those that are, counted anew. It walks the whole state: it is for the
-// simulator. Call it after a turn.
-func (m *Member) Sizes() (published, stored int64) {
-	published, _ = m.served.Load().view.Sizes()
-	return published, m.machine.Recount()
-}
-
-// CompactedTo is the revision below which nothing is stored any more; -1 before the first compaction. Call it within a turn, or after one.
-func (m *Member) CompactedTo() int64 { return m.machine.CompactedTo() }
-
-// Stop ends the member's part in the cluster in good order: a leader hands leadership over if someone can take it, requests under way are
-// answered with ErrStopped, the log is closed. done is called then, within about an election timeout. The member does nothing more
-// after it.
-func (m *Member) Stop(done func()) {
-	if m.stopping {
-		return
-	}
-	m.stopping, m.stopped = true, done
-	if m.failed != nil {
-		m.later(m.stopDone)
-		return
-	}
-	m.stopDeadline = m.now().Add(m.electionTimeout())
-	if to := m.successor(); to != 0 {
-		m.log(port.Info, "handing leadership over", "to", to)
-		m.raft.TransferLeader(uint64(to))
-		return
-	}
-	m.shutDown()
-}
-
-// successor is the member that is best placed to lead next, 0 if there is none or this member does not lead.
-func (m *Member) successor() port.MemberID {
-	if m.role != Leader {
-		return 0
-	}
-	var best port.MemberID
-	var bestMatch uint64
-	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		if port.MemberID(id) == m.config.ID || pr.IsLearner || !pr.RecentActive {
-			return
-		}
-		if pr.Match > bestMatch || pr.Match == bestMatch && port.MemberID(id) < best {
-			best, bestMatch = port.MemberID(id), pr.Match
-		}
-	})
-	return best
-}
-
-// tickStop goes on with a stop once leadership is handed over, or that took too long.
-func (m *Member) tickStop() {
-	if m.stopping && !m.writer.closing && (m.role != Leader || m.now() >= m.stopDeadline) {
-		m.shutDown()
-	}
-}
-
-// shutDown answers what waits and closes the log.
-func (m *Member) shutDown() {
-	m.proposals.stop()
-	m.stopReads()
-	m.stopAsks()
-	m.resetLeases()
-	m.duties.end()
-	m.writer.closing = true
-}
-
-func (m *Member) stopDone() {
-	if m.stopped != nil {
-		m.stopped()
-		m.stopped = nil
-	}
-}
-
-// sortedPeers returns the peers in the order of their ids.
-func sortedPeers(peers []Peer) []Peer {
-	return slices.SortedFunc(slices.Values(peers), func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
 }

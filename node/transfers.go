@@ -16,7 +16,6 @@ import (
 // transfers connect raft with the transfer of snapshots (package transfer): raft says which follower needs one and decides on one that has arrived.
 type transfers struct {
 	*core
-	idle
 	views    *views
 	offers   *offers
 	sender   *transfer.Sender

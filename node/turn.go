@@ -1,7 +1,5 @@
 package node
 
-import "github.com/detcd/detcd/node/port"
-
 // step is one of those that a turn's end, or a tick, goes through.
 type step struct {
 	name string
@@ -38,7 +36,6 @@ var atTick = []step{
 	{"asks", "", (*Member).tickAsks},
 	{"leases", "", (*Member).tickLeases},
 	{"duties", "", func(m *Member) { m.duties.tick(m.now()) }},
-	{"stop", "", (*Member).tickStop},
 	{"settle", "last: the log is at rest only if nothing before has something to write", func(m *Member) { m.writer.settle() }},
 }
 
@@ -49,7 +46,7 @@ func (m *Member) EndTurn() {
 	switch {
 	case m.failed != nil:
 	case m.newborn != nil:
-		m.endNewbornTurn()
+		m.newborn.endTurn()
 	default:
 		for i := range endOfTurn {
 			if endOfTurn[i].do(m); m.failed != nil {
@@ -89,19 +86,9 @@ func (m *Member) tick() {
 // tickRaft has raft count the time, or a newborn, for which there is no raft to do that yet.
 func (m *Member) tickRaft() {
 	if m.newborn != nil {
-		m.tickNewborn()
+		m.newborn.tick()
 	} else {
 		m.raft.Tick()
 	}
 	m.campaignAlone()
-}
-
-// campaignAlone has a sole voter lead at once: there is nobody to wait for.
-func (m *Member) campaignAlone() {
-	if m.leader != 0 || m.role != Follower || !m.soleVoter() || m.stopping {
-		return
-	}
-	if err := m.raft.Campaign(); err != nil {
-		m.log(port.Warn, "raft refused to campaign", "error", err)
-	}
 }

@@ -94,3 +94,13 @@ func (s *views) AcquireView() *statemachine.View {
 		}
 	}
 }
+
+// Sizes are the bytes that the published view says are stored, and those that are, counted anew. It walks the whole state: it is for the
+// simulator. Call it after a turn.
+func (s *views) Sizes() (published, stored int64) {
+	published, _ = s.served.Load().view.Sizes()
+	return published, s.machine.Recount()
+}
+
+// CompactedTo is the revision below which nothing is stored any more; -1 before the first compaction. Call it within a turn, or after one.
+func (s *views) CompactedTo() int64 { return s.machine.CompactedTo() }

@@ -19,8 +19,8 @@ func (m *Machine) alarmRaised(kind pb.AlarmType) (raised bool) {
 	return raised
 }
 
-// alarm raises, ends or lists alarms. Raising one that is raised and ending one that is not change nothing; the first
-// answers the alarm, the second answers none, as in etcd.
+// alarm raises, ends or lists alarms. To raise an alarm that is raised changes nothing, and is answered with the alarm. To end one that is not
+// raised changes nothing, and is answered with none. Both are etcd's answers.
 func (m *Machine) alarm(r *pb.AlarmRequest) *pb.AlarmResponse {
 	resp := &pb.AlarmResponse{Header: m.header()}
 	one := alarm{r.GetAlarm(), r.GetMemberID()}
@@ -52,7 +52,7 @@ func alarmMembers(alarms []alarm, kind pb.AlarmType) (list []*pb.AlarmMember) {
 	return list
 }
 
-// refusedByAlarm is the error with which raised alarms refuse r, as etcd's appliers for a full and for a corrupt store do.
+// refusedByAlarm is the error with which the raised alarms refuse r; nil if they do not. A corrupt store and a full one refuse what etcd's do.
 func (m *Machine) refusedByAlarm(r *pb.InternalRaftRequest) error {
 	if m.alarmRaised(pb.AlarmType_CORRUPT) {
 		if r.Range != nil || r.Put != nil || r.DeleteRange != nil || r.Txn != nil || r.Compaction != nil ||
@@ -66,7 +66,8 @@ func (m *Machine) refusedByAlarm(r *pb.InternalRaftRequest) error {
 	return nil
 }
 
-// txnHasPut says whether either branch might store something, which is what etcd refuses when space is out.
+// txnHasPut says whether a branch of the transaction, or of one nested in it, has a put. When space is out etcd refuses such a transaction, also if the
+// branch with the put would not run.
 func txnHasPut(r *pb.TxnRequest) bool {
 	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
 		for _, op := range ops {

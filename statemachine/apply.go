@@ -8,15 +8,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// errUnknownRequest answers a request without any content that this version knows. Every member answers it alike.
+// errUnknownRequest answers a request in which this version finds nothing that it knows.
 var errUnknownRequest = status.Error(codes.Unimplemented, "etcdserver: unknown request")
 
 // ApplyNothing applies an entry without content, such as raft writes at the beginning of a term.
 func (m *Machine) ApplyNothing(index, term uint64) { m.advance(index, term) }
 
-// ApplyBatch applies the requests of a committed batch, one after the other. fresh is false, and nothing is changed, where
-// the batch was applied before, is of an older incarnation of its proposer, or its proposer is no member.
-// Without want no results are made; the effects are the same.
+// ApplyBatch applies the requests of a committed batch, one after the other. fresh is false, and nothing is changed, if the batch was applied
+// before, if it is of an older incarnation of its proposer, or if its proposer is no member. Results are made only if want is set; the effects
+// are the same with and without.
 func (m *Machine) ApplyBatch(index, term uint64, b *Batch, want bool) (results []Result, fresh bool) {
 	m.advance(index, term)
 	if !m.admit(Origin{b.Proposer, b.Incarnation, b.Sequence}) {
@@ -36,7 +36,7 @@ func (m *Machine) ApplyBatch(index, term uint64, b *Batch, want bool) (results [
 	return results, true
 }
 
-// apply makes one request's effects. The response may be nil where it is not wanted.
+// apply does what one request asks for. If no response is wanted, it may return nil.
 func (m *Machine) apply(r *pb.InternalRaftRequest, want bool) (proto.Message, error) {
 	if r == nil {
 		return nil, errUnknownRequest
@@ -73,7 +73,7 @@ func (m *Machine) apply(r *pb.InternalRaftRequest, want bool) (proto.Message, er
 	return m.applyOther(r)
 }
 
-// applyOther applies what is not about keys.
+// applyOther applies a request that is not about keys.
 func (m *Machine) applyOther(r *pb.InternalRaftRequest) (proto.Message, error) {
 	switch {
 	case r.LeaseGrant != nil:
@@ -116,7 +116,7 @@ func isAuth(r *pb.InternalRaftRequest) bool {
 // header is a response's header at the revision that the running transaction has come to.
 func (m *Machine) header() *pb.ResponseHeader { return &pb.ResponseHeader{Revision: m.visibleRev()} }
 
-// checkPut answers the errors that refuse a put: its lease must exist, and so must the key whose value or lease is kept.
+// checkPut returns the error that refuses a put. Its lease must exist. If the put keeps the key's value or lease, the key must exist.
 func (m *Machine) checkPut(rd reader, r *pb.PutRequest) error {
 	if err := m.checkLease(r.GetLease()); err != nil {
 		return err
@@ -127,8 +127,8 @@ func (m *Machine) checkPut(rd reader, r *pb.PutRequest) error {
 	return nil
 }
 
-// execPut makes a checked put. That a kept value is no longer there can only be the doing of the same transaction, by a
-// range deletion that CheckTxn does not see as overlapping; etcd panics then, here the value is empty.
+// execPut makes a put that checkPut let through. The value or lease that it keeps may be gone by now: the same transaction may have deleted the
+// key, by a range that CheckTxn does not see as overlapping. etcd panics then; here the value is empty.
 func (m *Machine) execPut(r *pb.PutRequest, want bool) *pb.PutResponse {
 	value, lease := r.GetValue(), r.GetLease()
 	if r.GetIgnoreValue() || r.GetIgnoreLease() {

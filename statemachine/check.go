@@ -40,9 +40,9 @@ func CheckDeleteRange(r *pb.DeleteRangeRequest) error {
 	return nil
 }
 
-// CheckTxn says what is wrong with a transaction, whatever the state: too many operations (ErrGRPCTooManyOps; maxOps bounds the longest
-// of its lists, plus that of the transactions nested in it), a part that is wrong in itself, or a key that one branch would write
-// twice (ErrGRPCDuplicateKey).
+// CheckTxn says what is wrong with a transaction, whatever the state: it has too many operations (ErrGRPCTooManyOps), a part is wrong in itself, or
+// one branch would write a key twice (ErrGRPCDuplicateKey). maxOps bounds the longest list of a transaction together with the longest of the
+// transaction nested in it, and so on.
 func CheckTxn(r *pb.TxnRequest, maxOps int) error {
 	if err := checkTxnParts(r, maxOps); err != nil {
 		return err

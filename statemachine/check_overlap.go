@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// footprint is what a list of operations may write: whichever branches its nested transactions take.
+// footprint is all that a list of operations may write, whichever branches its nested transactions take.
 type footprint struct {
 	puts map[string]bool
 	dels deletions
@@ -23,8 +23,8 @@ type deletions struct {
 	merged bool // ranges are in order and apart
 }
 
-// keyRange is [from, to). As in etcd's check, a range_end of one zero byte is taken literally and so holds nothing: a
-// transaction that deletes from a key on and puts such a key is let through.
+// keyRange is [from, to). A range_end of one zero byte means "all keys from here on" elsewhere. Here it is the key "\x00", so the range is empty: a
+// transaction that deletes all keys from a key on, and puts one of them, is let through. etcd's check does the same.
 type keyRange struct{ from, to string }
 
 func (d *deletions) add(r *pb.DeleteRangeRequest) {
@@ -69,9 +69,9 @@ func (d *deletions) merge() {
 	d.ranges, d.merged = apart, true
 }
 
-// checkOverlap refuses operations of which several put one key, or put and delete it, unless the two are in opposite
-// branches of one nested transaction. As in etcd, a nested transaction's deletions are held against the puts of the
-// nested transactions after it and of the level above, but not of those before it.
+// checkOverlap refuses a list in which two operations put the same key, or one puts and one deletes it. Two operations in opposite branches of
+// one nested transaction may do so. A nested transaction's deletions are compared with the puts of its own level and of the nested
+// transactions after it, not with those before it; so does etcd.
 func checkOverlap(ops []*pb.RequestOp) (footprint, error) {
 	f := footprint{puts: map[string]bool{}, dels: deletions{points: map[string]bool{}}}
 	for _, op := range ops {
@@ -108,9 +108,9 @@ func (f *footprint) addNested(r *pb.TxnRequest) error {
 	if err != nil {
 		return err
 	}
-	// The two branches may put the same key, so both are held against what was there before either.
+	// The two branches may put the same key, so each is compared with what was there before both.
 	for _, branch := range []footprint{success, failure} {
-		for key := range branch.puts { // any one overlap is the answer, so their order does not matter
+		for key := range branch.puts { // one overlap is enough for the answer, so the order does not matter
 			if f.puts[key] || f.dels.contains(key) {
 				return rpctypes.ErrGRPCDuplicateKey
 			}

@@ -14,8 +14,8 @@ type compactPass struct {
 	done    int64 // the target of the last finished pass; -1 at first
 }
 
-// compact makes revisions below the requested one unreadable, at once. What they held is removed by CompactStep, later and
-// by each member at its own pace: nothing that depends on that is visible.
+// compact makes revisions below the requested one unreadable, at once. CompactStep removes what they held, later. Each member does that at its own
+// pace: no reader can tell how far it is.
 func (m *Machine) compact(r *pb.CompactionRequest) (*pb.CompactionResponse, error) {
 	switch {
 	case r.GetRevision() <= m.compacted:
@@ -31,12 +31,12 @@ func (m *Machine) compact(r *pb.CompactionRequest) (*pb.CompactionResponse, erro
 	return &pb.CompactionResponse{Header: m.header()}, nil
 }
 
-// CompactStep removes versions that the log has compacted away and no live view can see, looking at no more than budget
-// events. It says whether there is more to do now. What a live view still pins is not "more": call again once in a while
-// as long as CompactedTo is below CompactRevision. What it removes makes Unpublished true: the sizes are others then.
+// CompactStep removes versions that were compacted away and that no view in use can see. It looks at budget events at most, and says whether
+// there is more to do now. Versions that a view in use still needs are not counted as more: while CompactedTo is below CompactRevision, call again
+// once in a while. A step that has removed something makes Unpublished true, because the sizes have changed.
 //
-// Of each key stay the versions from the compacted revision on and the one visible at it; a deletion before it goes,
-// one exactly at it stays, because a watch may start there.
+// What stays of a key: its versions from the compacted revision on, and the one that is visible at that revision. A deletion before the compacted
+// revision goes. A deletion exactly at it stays, because a watch may start there.
 func (m *Machine) CompactStep(budget int) (more bool) {
 	p := &m.pass
 	before := m.bytes
@@ -61,7 +61,7 @@ func (m *Machine) CompactStep(budget int) (more bool) {
 // CompactedTo is the revision below which everything has been removed; -1 at first.
 func (m *Machine) CompactedTo() int64 { return m.pass.done }
 
-// removable is the revision below which no live view can read.
+// removable is the revision below which no view in use can read.
 func (m *Machine) removable() int64 {
 	m.sweepViews()
 	low := m.compacted
@@ -71,14 +71,14 @@ func (m *Machine) removable() int64 {
 	return low
 }
 
-// compactEvent looks at the event at the pass's place: v hides its predecessor from every readable revision, and is itself
-// no event that can be asked for if it lies below the target.
+// compactEvent deals with the event at the pass's place. From the target on, v hides the version before it, which therefore goes. If v lies below
+// the target, nobody can ask for the event any more, and its place in the log goes too.
 func (m *Machine) compactEvent(v *version) {
 	target := m.pass.target
 	if old := v.prev.Load(); old != nil {
 		v.prev.Store(nil)
 		old.superseded = true
-		if old.main < target { // its event has been dropped: this was the last way to it
+		if old.main < target { // its event was dropped before, so this was the last way to it
 			m.bytes -= old.size()
 		}
 	}
@@ -96,8 +96,8 @@ func (m *Machine) compactEvent(v *version) {
 	}
 }
 
-// removeDead ends the key whose newest version is the deletion v. Where the key has been created again since, v stays
-// beneath that version until a later pass.
+// removeDead removes the key whose newest version is the deletion v. If the key was created again since, v stays beneath its newer versions, until
+// a later pass.
 func (m *Machine) removeDead(v *version) {
 	e, ok := m.dead.Get(pivot(v.key()))
 	if !ok || e.chain.head.Load() != v {

@@ -5,9 +5,9 @@ import (
 	"errors"
 )
 
-// The encodings of this package are plain sequences of fields: unsigned numbers as varints, signed ones zigzag, strings
-// and lists with their length before them. Each type's append and decode methods stand for its format; the same bytes
-// go into snapshots and into the state hash.
+// An encoding of this package is a plain sequence of fields. Unsigned numbers are varints, signed ones zigzag varints; strings and lists have
+// their length before them. A type's append method and the decoder's method for it are its format. The same bytes go into snapshots and into
+// the state hash.
 
 func appendString[S string | []byte](b []byte, s S) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
@@ -30,7 +30,7 @@ func appendStrings(b []byte, list []string) []byte {
 
 var errMalformed = errors.New("malformed field")
 
-// decoder reads fields from b; the first fault sticks, and everything read after it is zero.
+// decoder reads fields from b. After a first field that can't be read, everything that is read is zero.
 type decoder struct {
 	b      []byte
 	failed bool

@@ -7,11 +7,11 @@ const chunkEvents = 512
 
 type eventChunk [chunkEvents]*version
 
-// eventLog is every retained change in revision order. Positions count events from the machine's beginning and never
-// change meaning. The zero value is an empty log.
+// eventLog is every change that can still be read, in revision order. A position counts events from the machine's beginning, so it never changes its
+// meaning. The zero value is an empty log.
 //
-// A copy of the struct is an immutable view of the log up to its end: the machine only writes slots at or after the
-// end of every copy, or (drop) before the beginning of every copy that is still in use.
+// A copy of the struct is an immutable view of the log up to the copy's end. For the machine writes in two places only: at or after the end of
+// all copies (append), and before the beginning of all copies in use (drop).
 type eventLog struct {
 	chunks []*eventChunk
 	base   int64 // position of chunks[0][0]; a multiple of chunkEvents
@@ -46,8 +46,8 @@ func (l *eventLog) drop(pos int64) {
 	i := pos - l.base
 	l.chunks[i/chunkEvents][i%chunkEvents] = nil
 	if i%chunkEvents == chunkEvents-1 {
-		// Older copies share the array of chunks, so its dropped slots are left as they are. The array is copied when
-		// most of it is dropped, lest it keep the chunks alive.
+		// Older copies share the array of chunks, so its dropped slots are not cleared. But they keep their chunks in memory: once most slots
+		// are dropped, the rest goes to a new array.
 		l.chunks = l.chunks[1:]
 		l.base += chunkEvents
 		if l.dropped++; l.dropped > len(l.chunks) {

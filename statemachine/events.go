@@ -35,8 +35,8 @@ func (v *View) Events(from int64) (EventIterator, error) {
 	return EventIterator{view: v, pos: v.log.find(from), end: v.log.end}, nil
 }
 
-// Changes is Events of all that was applied so far, published or not, until the machine is changed again: the iterator is for the machine's
-// own caller, at once.
+// Changes is Events of all that was applied so far, published or not. The iterator is good until the machine is changed again, and only for the
+// goroutine that calls the machine.
 func (m *Machine) Changes(from int64) (EventIterator, error) {
 	v := &View{keys: m.reader(), log: m.log}
 	return v.Events(from)
@@ -55,7 +55,7 @@ func (it *EventIterator) Next() (Event, bool) {
 // Remaining is the number of events that Next has yet to return.
 func (it *EventIterator) Remaining() int64 { return it.end - it.pos }
 
-// Vain is how many keys and versions EventsIn looked at before it gave that up; 0 where it did not.
+// Vain is how many keys and versions EventsIn looked at before it gave up its search by key; 0 if it did not give up.
 func (it *EventIterator) Vain() int { return it.vain }
 
 // Revision is the change's place in the order of all.
@@ -76,9 +76,9 @@ func (e Event) EncodedKV() []byte { return e.v.kv }
 // KeyValue is the event's kv.
 func (e Event) KeyValue() *mvccpb.KeyValue { return e.v.keyValue() }
 
-// prev is the key's version at the revision before the event's: not what another change of the same transaction made, none for an
-// event that creates the key (though it may have been deleted in the same transaction), and none where that revision is compacted,
-// whatever is still in memory.
+// prev is the key's version at the revision before the event's. What another change of the same transaction made does not count. There is none for
+// an event that creates the key, even if the same transaction deleted it before. There is none if that revision is compacted, even if
+// the version is still in memory.
 func (e Event) prev() *version {
 	if e.v.main <= e.compacted || e.Created() {
 		return nil
@@ -93,7 +93,7 @@ func (e Event) prev() *version {
 	return old
 }
 
-// EncodedPrevKV is what a watcher is told as prev_kv, encoded; nil where there was no such key or it is compacted.
+// EncodedPrevKV is what a watcher is told as prev_kv, encoded. It is nil if the key did not exist then, or if that is compacted.
 func (e Event) EncodedPrevKV() []byte {
 	if old := e.prev(); old != nil {
 		return old.kv

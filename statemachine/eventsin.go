@@ -7,20 +7,22 @@ import (
 
 // Bounds on a search for events by key.
 const (
-	// seekCost is what a look at a key or one of its versions costs, in looks at an event of the log: memory far apart, and a sort.
+	// seekCost is how many events of the log can be looked at for the price of one look at a key or a version. Keys lie far apart in memory, and what is
+	// found is sorted.
 	seekCost = 8
-	// seekEventsMin is how many events are walked without a thought for another way.
+	// seekEventsMin is how many events are always walked: a search by key would not be worth it.
 	seekEventsMin = 64
-	// seekVersionsMax is how many versions are gathered at most. Where there are more, most of them are for another step of the caller's.
+	// seekVersionsMax is how many versions a search gathers at most. A caller walks events in steps: of more than that, most would be gathered for
+	// nothing.
 	seekVersionsMax = 4096
 )
 
-// EventsIn is Events for whom only changes of a range of keys concern, which key and rangeEnd say as in the API, at revisions up to until.
-// They are found by the keys where that is less work than to walk all changes since from; where it is not, other changes, and later
-// ones, are among them.
+// EventsIn is Events for a caller that needs only the changes of a range of keys, up to the revision until. key and rangeEnd are as in the API.
+// The changes are found by their keys if that is less work than a walk over all changes since from. If it is not, the iterator has other
+// changes too, also later ones: the caller must look.
 func (v *View) EventsIn(key, rangeEnd []byte, from, until int64) (EventIterator, error) {
 	all, err := v.Events(from)
-	// At the compacted revision itself the log alone knows all: of several changes of one key in it the chain may hold the last only.
+	// The compacted revision may have changed one key several times. The log holds all these changes, the key's chain perhaps only the last.
 	if err != nil || all.Remaining() < seekEventsMin || from == v.keys.compacted {
 		return all, err
 	}
@@ -33,8 +35,8 @@ func (v *View) EventsIn(key, rangeEnd []byte, from, until int64) (EventIterator,
 	return all, nil
 }
 
-// changesIn gathers the changes of the keys in s at revisions in [from, until], in their order. False: that takes more than budget looks;
-// so many were had.
+// changesIn gathers the changes of the keys in s at revisions in [from, until], in their order. looks is how many keys and versions it has looked
+// at. If that would be more than budget, it gives up and returns false.
 func (rd *reader) changesIn(s span, from, until int64, budget int) (found []*version, looks int, ok bool) {
 	most := budget
 	if !s.point && count(rd.live, s)+count(rd.dead, s) > budget {

@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// HashKV is etcd's hash of the keys as they stand at revision rev (0: the head) and of how they came to be since the compacted revision: equal on
-// members with the same history and compacted revision, and equal to that of an etcd with that history, however far each has got with removing
-// what was compacted. Its errors are ErrGRPCCompacted and ErrGRPCFutureRev. It visits all of that, and keeps a word for each key that did not change
-// since the compaction: call it off the member.
+// HashKV is etcd's hash of the keys at revision rev (0: the head), with their changes since the compacted revision. It is equal on members that have
+// the same history and the same compacted revision, and on an etcd with that history. How much of what was compacted is still in memory
+// does not matter. Its errors are ErrGRPCCompacted and ErrGRPCFutureRev. It visits all keys and changes, and keeps a word for each key that did not
+// change since the compaction: call it outside of the member's turns.
 //
-// It is the CRC-32C over the name of etcd's table, "key", and then each row in order: the revision as etcd's key of it, and the stored key-value. Rows are all
-// changes after the compacted revision, and of those up to it what a read at rev sees.
+// It is the CRC-32C over the name of etcd's table, "key", and then over each row in order: the revision in etcd's form, and the stored
+// key-value. The rows are all changes after the compacted revision, and, from up to that revision, the versions that a read at rev sees.
 func (v *View) HashKV(rev int64) (hash uint32, compactRevision int64, err error) {
 	rev = max(rev, 0)
 	if err := v.keys.checkRevision(rev); err != nil {
@@ -32,8 +32,8 @@ func (v *View) HashKV(rev int64) (hash uint32, compactRevision int64, err error)
 	return h.crc, v.keys.compacted, nil
 }
 
-// keptAt are the versions from the compacted revision and before that a read at rev sees, in the order of revisions. Where such a read sees no key at all, etcd
-// does not leave out what a read at the compacted revision sees.
+// keptAt returns the versions up to the compacted revision that a read at rev sees, in the order of revisions. If such a read sees no key at
+// all, they are those that a read at the compacted revision sees, as in etcd.
 func (v *View) keptAt(rev int64) (kept []*version) {
 	if v.keys.compacted < 0 {
 		return nil
@@ -64,7 +64,8 @@ type rowHash struct {
 	buf []byte
 }
 
-// add hashes one row. Its key is the revision: two numbers, and a mark where the row is a deletion; of that etcd stores the key alone.
+// add hashes one row. The row's key is the revision: two numbers, and a mark if the row is a deletion. Of a deletion etcd stores only the key that was
+// deleted.
 func (h *rowHash) add(ver *version) {
 	b := binary.BigEndian.AppendUint64(h.buf[:0], uint64(ver.main))
 	b = binary.BigEndian.AppendUint64(append(b, '_'), uint64(ver.sub))

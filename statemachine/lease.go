@@ -47,8 +47,8 @@ func (m *Machine) detach(id int64, key []byte) {
 	}
 }
 
-// leaseGrant enters the lease that the proposer chose an id for. The least TTL depends on a member's flags, so it is the
-// proposer's to apply before it proposes.
+// leaseGrant enters a lease. Its id was chosen by the proposer. The least TTL depends on a member's flags, so the proposer raises a TTL that is too
+// short, before it proposes.
 func (m *Machine) leaseGrant(r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
 	switch {
 	case r.GetID() == 0:
@@ -86,7 +86,7 @@ func (m *Machine) leaseRevoke(r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse
 	return &pb.LeaseRevokeResponse{Header: m.header()}, nil
 }
 
-// leaseCheckpoint notes remaining TTLs. A lease that is gone by now is passed over, as in etcd.
+// leaseCheckpoint notes what remains of leases' TTLs. A lease that is gone by now is skipped, as in etcd.
 func (m *Machine) leaseCheckpoint(r *pb.LeaseCheckpointRequest) *pb.LeaseCheckpointResponse {
 	for _, c := range r.GetCheckpoints() {
 		if l, ok := m.leases.get(Lease{ID: c.GetID()}); ok {

@@ -9,9 +9,8 @@ import (
 // MemberID is a cluster member's id, as raft knows it. The same as uint64: this package knows nothing of node's types.
 type MemberID = uint64
 
-// Result is what a request came to. Response is etcd's response message for it, with nothing in the header but the
-// revision; Err is the error that the client gets, a gRPC status from rpctypes. Exactly one of them is set, where results
-// were wanted.
+// Result is the outcome of a request: either Response, which is etcd's response message with only the revision in its header, or Err, which is the
+// error for the client, a gRPC status from rpctypes.
 type Result struct {
 	Response proto.Message
 	Err      error
@@ -39,8 +38,8 @@ type Machine struct {
 	beforeCompaction func()
 }
 
-// BeforeCompaction has f called before each compaction that will be carried out: what it hides can still be read with Changes. The machine
-// must not be changed by f.
+// BeforeCompaction has f called before each compaction that will be carried out. What the compaction hides can still be read with Changes then. f must
+// not change the machine.
 func (m *Machine) BeforeCompaction(f func()) { m.beforeCompaction = f }
 
 // New is the state before the first entry: no key, no member, revision 1.
@@ -69,8 +68,8 @@ func (m *Machine) Revision() int64 { return m.rev }
 // CompactRevision is the oldest revision that can be read; -1 (as etcd reports it) before the first compaction.
 func (m *Machine) CompactRevision() int64 { return m.compacted }
 
-// advance notes that the entry at index is being applied. Entries come one by one in order: anything else is a bug of the
-// caller that would make replicas differ.
+// advance notes that the entry at index is being applied. Entries come one by one, in order. Anything else is a bug of the caller, by which
+// replicas would come to differ.
 func (m *Machine) advance(index, term uint64) {
 	if index != m.index+1 || term < m.term {
 		panic(fmt.Sprintf("statemachine: entry %d of term %d applied after entry %d of term %d", index, term, m.index, m.term))

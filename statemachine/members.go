@@ -55,9 +55,9 @@ type Downgrade struct {
 	Target  string // version to go down to; empty when not enabled
 }
 
-// ApplyMember applies a configuration change. fresh is false, and nothing is changed, where the change was applied before or
-// its proposer is no member (any more). An error in the result means as well that nothing is changed: raft must then
-// be given a change that does nothing. The response is the API's for the kind of change.
+// ApplyMember applies a configuration change. fresh is false, and nothing is changed, if the change was applied before, or if its proposer is no
+// member. If the result is an error, nothing is changed either: raft must then be given a change that does nothing. The response is
+// the API's for the kind of change.
 func (m *Machine) ApplyMember(index, term uint64, c MemberChange) (result Result, fresh bool) {
 	m.advance(index, term)
 	if c.Request != nil && !m.admit(*c.Request) {
@@ -102,7 +102,7 @@ func (m *Machine) checkMember(c MemberChange) error {
 	return nil
 }
 
-// peerURLTaken says whether another member has one of one's peer URLs.
+// peerURLTaken says whether a peer URL of one is also another member's.
 func (m *Machine) peerURLTaken(one Member) (taken bool) {
 	m.members.scan(func(o Member) bool {
 		taken = o.ID != one.ID && slices.ContainsFunc(one.PeerURLs, func(u string) bool { return slices.Contains(o.PeerURLs, u) })
@@ -168,7 +168,7 @@ func pbMembers(members []Member) []*pb.Member {
 	return list
 }
 
-// publishMember notes what a member says of itself; of one that is not there (any more) nothing is noted.
+// publishMember notes what a member says of itself. If there is no such member, it notes nothing.
 func (m *Machine) publishMember(r *membershippb.ClusterMemberAttrSetRequest) {
 	one, ok := m.members.get(Member{ID: r.GetMember_ID()})
 	if !ok {

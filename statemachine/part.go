@@ -2,10 +2,11 @@ package statemachine
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// RangePart answers the beginning of a range, for callers that read a large one in parts: as Range does, in key order, but it stops
-// at r's limit (0: none) or before the answer would take more than maxBytes (as AppendKVs writes it; one key-value always fits), and
-// it does not count: More says whether there is another key-value behind the last one. Its cost is the part, and the keys passed
-// over that do not exist at r's revision or that r's revision filters leave out. Sort options are not looked at. Errors are those of Range.
+// RangePart answers the beginning of a range, for a caller that reads a large range in parts. It answers as Range does, in the order of keys, with these
+// differences. It stops at r's limit (0: none), or before the answer takes more than maxBytes as AppendKVs writes it; one key-value always
+// fits. It does not count: More says whether there is another key-value after the last one. It ignores sort options. It costs what the
+// part takes, and the keys that it passes over because they do not exist at r's revision or because r's filters leave them out. Errors are
+// those of Range.
 func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error) {
 	rd := &v.keys
 	rev := max(r.GetRevision(), 0)
@@ -41,9 +42,9 @@ func (v *View) RangePart(r *pb.RangeRequest, maxBytes int) (*RangeResult, error)
 	return res, nil
 }
 
-// Take moves the first key-values of an answer to one of their own: as many as limit says (0: any number) and take no more than maxBytes (as
-// AppendKVs writes them), but at least one, if there is any. The answer forgets them, so that a reader who takes one part after another keeps no more
-// than what is left.
+// Take moves the first key-values of an answer to an answer of their own: limit of them at most (0: any number), and no more than fit into
+// maxBytes as AppendKVs writes them, but at least one if there is one. r forgets them: a reader that takes one part after another keeps
+// only what is left.
 func (r *RangeResult) Take(limit int64, maxBytes int) *RangeResult {
 	n, size := 0, 0
 	for n < len(r.versions) && (limit <= 0 || int64(n) < limit) {

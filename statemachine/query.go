@@ -1,7 +1,7 @@
 package statemachine
 
-// SessionWindow is how many of a proposer's newest batches are told apart: an older one is taken for a repetition. A proposer keeps the
-// sequences of its unresolved batches within it.
+// SessionWindow is how many of a proposer's newest batches are told apart. An older batch counts as applied already. So a proposer keeps the
+// sequences of all batches that it waits for within so many.
 const SessionWindow = sessionWindow
 
 // Seen says whether the batch of that sequence was applied, or is given up on.

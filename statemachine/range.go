@@ -11,8 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// reader answers queries on the keys as they stand at revision rev; the machine has one over its changing trees, each view
-// one over its frozen ones.
+// reader answers queries on the keys as of revision rev. The machine makes one over its own trees, which change; a view has one over trees that do not.
 type reader struct {
 	live, dead *keyTree
 	rev        int64 // the head: what revision 0 means
@@ -21,8 +20,8 @@ type reader struct {
 
 // RangeResult is the answer to a RangeRequest in terms of stored versions: nothing is decoded or copied.
 type RangeResult struct {
-	Revision int64 // of the header: the head's, also where an older revision was read
-	Count    int64 // keys in the range, whatever the limit and the filters leave out
+	Revision int64 // for the header: that of the head, even if an older revision was read
+	Count    int64 // keys in the range, including those that the limit and the filters leave out
 	More     bool  // the limit cut something off
 
 	versions []*version
@@ -69,7 +68,7 @@ func (rd *reader) Range(req *pb.RangeRequest) (*RangeResult, error) {
 	if n := req.GetLimit(); n > 0 && int64(len(res.versions)) > n {
 		res.versions, res.More = res.versions[:n], true
 	}
-	// etcd answers keys-only from its index, which knows no leases, except where it has to read the values to sort by them.
+	// etcd answers a keys-only request from its index, which knows no leases. Only to sort by value it reads the key-values, with their leases.
 	res.keysOnly, res.hasLease = req.GetKeysOnly(), req.GetSortTarget() == pb.RangeRequest_VALUE
 	return res, nil
 }
@@ -139,9 +138,9 @@ func (rd *reader) collect(res *RangeResult, s span, rev, limit int64) {
 	res.Count += int64(len(res.versions))
 }
 
-// scanLimit is how many versions in key order suffice for the answer; 0 means all. One more than asked for tells "more".
-// As in etcd, a sort target without an order does not count as an order here, though the result is sorted by it then:
-// the first keys are taken and only those are sorted.
+// scanLimit is how many versions, in the order of keys, suffice for the answer; 0 means all. It is one more than asked for, to know whether there are
+// more. A sort target without a sort order does not make the whole range be read: the first keys are taken, and only they are sorted by
+// the target. That is etcd's way.
 func scanLimit(r *pb.RangeRequest) int64 {
 	keyOrder := r.GetSortOrder() == pb.RangeRequest_NONE ||
 		r.GetSortTarget() == pb.RangeRequest_KEY && r.GetSortOrder() == pb.RangeRequest_ASCEND
@@ -174,8 +173,8 @@ func passesFilters(v *version, r *pb.RangeRequest) bool {
 		inside(v.create, r.GetMinCreateRevision(), r.GetMaxCreateRevision())
 }
 
-// sortVersions orders vs, which come in key order. It sorts with sort.Sort, by comparison of the one target only, because
-// etcd does: the order among equals is then the same as etcd's as well.
+// sortVersions sorts vs, which come in the order of keys. It uses sort.Sort and compares by the target alone, as etcd does: so versions that are equal
+// in the target come out in etcd's order, too.
 func sortVersions(vs []*version, r *pb.RangeRequest) {
 	order, target := r.GetSortOrder(), r.GetSortTarget()
 	if target == pb.RangeRequest_KEY && order != pb.RangeRequest_DESCEND {
@@ -191,7 +190,7 @@ func sortVersions(vs []*version, r *pb.RangeRequest) {
 	}
 }
 
-// lessBy compares by a sort target; nil: there is none of that number, which CheckRange refuses.
+// lessBy returns the comparison for a sort target. It is nil for an unknown target, which CheckRange refuses.
 func lessBy(target pb.RangeRequest_SortTarget) func(a, b *version) bool {
 	switch target {
 	case pb.RangeRequest_KEY:
@@ -208,8 +207,8 @@ func lessBy(target pb.RangeRequest_SortTarget) func(a, b *version) bool {
 	return nil
 }
 
-// firstToFront does what sortVersions does as far as the first version goes, which is all that those ask for who wait for a lock. False:
-// it is for the sort to decide, as where several are equal.
+// firstToFront puts the version first that sortVersions would put first, without sorting the others. Clients that wait for a lock ask for no more. It
+// returns false if only the sort can tell which version comes first, because several are equal.
 func firstToFront(vs []*version, r *pb.RangeRequest) bool {
 	less := lessBy(r.GetSortTarget())
 	if less == nil || len(vs) == 0 || r.GetSortTarget() == pb.RangeRequest_KEY && r.GetSortOrder() != pb.RangeRequest_DESCEND {
@@ -243,7 +242,7 @@ func (s *byTarget) Len() int           { return len(s.vs) }
 func (s *byTarget) Less(i, j int) bool { return s.less(s.vs[i], s.vs[j]) }
 func (s *byTarget) Swap(i, j int)      { s.vs[i], s.vs[j] = s.vs[j], s.vs[i] }
 
-// Response is the answer as a message, whose header holds the revision only. It shares the stored keys and values.
+// Response is the answer as a message. Its header holds only the revision. Its keys and values share the stored bytes.
 func (r *RangeResult) Response() *pb.RangeResponse {
 	resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: r.Revision}, Count: r.Count, More: r.More}
 	if len(r.versions) == 0 {
@@ -268,7 +267,7 @@ func (r *RangeResult) KeyValue(i int) *mvccpb.KeyValue {
 	return kv
 }
 
-// keysOnlyFields is what of v a keys-only answer shows.
+// keysOnlyFields are the fields of v that a keys-only answer shows.
 func (r *RangeResult) keysOnlyFields(v *version) keyValueFields {
 	f := keyValueFields{key: v.key(), create: v.create, mod: v.main, number: v.number}
 	if r.hasLease {
@@ -323,7 +322,7 @@ func (r *RangeResult) AppendKVHead(dst []byte, i int) []byte {
 	return protowire.AppendVarint(append(dst, kvsTag), uint64(len(r.versions[i].kv)))
 }
 
-// EncodedKV is the i-th key-value as stored, an encoded mvccpb.KeyValue; false for a keys-only answer, which has none.
+// EncodedKV is the i-th key-value as stored, an encoded mvccpb.KeyValue. It returns false for a keys-only answer, whose key-values are not stored so.
 func (r *RangeResult) EncodedKV(i int) ([]byte, bool) {
 	if r.keysOnly {
 		return nil, false

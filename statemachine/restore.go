@@ -110,8 +110,7 @@ func (s *restorer) record() ([]byte, error) {
 	return body, nil
 }
 
-// length reads a record's length. Its own reading, because binary.ReadUvarint's error for a number that is too long can't be told
-// from the reader's.
+// length reads a record's length. binary.ReadUvarint would not do: its error for a number that is too long looks like an error of the reader.
 func (s *restorer) length() (n uint64, err error) {
 	for shift := 0; shift < 64; shift += 7 {
 		b, err := s.in.ReadByte()

@@ -31,9 +31,8 @@ func (s *sequences) seen(incarnation, seq uint64) bool {
 	return seq <= s.floor || seq-s.floor <= sessionWindow && s.has(seq)
 }
 
-// admit says whether the batch is new and notes it if so. Sequences start at 1 with each incarnation. A batch that comes
-// more than sessionWindow after a later one is given up on, as one that is lost would be: its proposer is answered
-// that it was not applied.
+// admit says whether the batch is new, and notes it then. Sequences start at 1 in each incarnation. A batch whose sequence lies sessionWindow or more
+// below the highest one is given up on, as if it was lost: it is not applied, and its proposer is told so.
 func (s *sequences) admit(incarnation, seq uint64) bool {
 	if s.seen(incarnation, seq) {
 		return false

@@ -7,7 +7,7 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// entry leads from a key to its versions. It is a value, so that a search needs no allocation for its pivot.
+// entry leads from a key to its versions. It is no pointer, so that a search allocates nothing.
 type entry struct {
 	key   string
 	chain *chain
@@ -23,7 +23,7 @@ func newKeyTree() *keyTree {
 		btree.Options{Degree: treeDegree, NoLocks: true})
 }
 
-// pivot makes a search key of b without copying it; the result must not outlive the call it is made for.
+// pivot makes an entry to search for the key b, without copying b. The entry is good only as long as b does not change: never store it.
 func pivot(b []byte) entry { return entry{key: unsafe.String(unsafe.SliceData(b), len(b))} }
 
 // span is a range of keys as the API's key and range_end fields say it.
@@ -33,8 +33,8 @@ type span struct {
 	open     bool // no upper end
 }
 
-// newSpan reads range_end as etcd does: empty is the one key, a single zero byte is every key from key on. An end that is
-// not above key makes an empty span.
+// newSpan reads range_end as etcd does. An empty range_end means the one key. A single zero byte means every key from key on. If range_end is not
+// above key, the span is empty.
 func newSpan(key, rangeEnd []byte) span {
 	switch {
 	case len(rangeEnd) == 0:

@@ -9,16 +9,17 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// A transaction runs in three walks over the same tree of requests: decide evaluates every compare, nested ones too,
-// against the store as it was before; check finds whatever would refuse an operation of the chosen branches, on every
-// member alike and before anything has changed; exec makes the changes and reads.
+// A transaction is a tree of requests. It is walked three times:
+//   - decide evaluates all compares, also nested ones, on the store as it was before the transaction;
+//   - check looks for an operation of the chosen branches that must be refused. Nothing has changed yet, and every member finds the same;
+//   - exec makes the changes and the reads.
 
-// txnRun is one transaction under way. m is nil for a read-only one on a view, before is the store before it.
+// txnRun is one transaction under way. before is the store before it. m is nil if it only reads, on a view.
 type txnRun struct {
 	m      *Machine
 	before reader
 	want   bool
-	// took holds, in the order in which the walks meet the transactions, whether the compares held; next is the walk's place.
+	// took says of each transaction whether its compares held, in the order in which a walk meets the nested ones. next is the walk's place.
 	took []bool
 	next int
 }
@@ -116,8 +117,8 @@ func (t *txnRun) checkOps(r *pb.TxnRequest) (err error) {
 	return nil
 }
 
-// checkRevision refuses a range within a transaction. Unlike a range by itself, a negative revision below the compacted one
-// (which is -1 at first) is refused, as in etcd.
+// checkRevision refuses a range within a transaction by its revision. A negative revision is compared like any other, and refused if it is below the
+// compacted one, which is -1 at first. A range by itself takes a negative revision for the head. Both are etcd's ways.
 func (rd *reader) checkRevision(rev int64) error {
 	switch {
 	case rev == 0:
@@ -130,8 +131,8 @@ func (rd *reader) checkRevision(rev int64) error {
 	return nil
 }
 
-// exec makes the chosen branch's operations, in order. The header of a nested answer stays empty, as in etcd; the caller
-// fills the outermost.
+// exec makes the operations of the chosen branch, in order. The header of a nested answer stays empty, as in etcd. The caller fills in that of the
+// outermost.
 func (t *txnRun) exec(r *pb.TxnRequest) (resp *pb.TxnResponse) {
 	succeeded := t.took[t.next]
 	ops := t.branch(r)
@@ -194,8 +195,8 @@ func (rd *reader) holdAll(cs []*pb.Compare) bool {
 	return true
 }
 
-// holds says whether every key in the compare's range passes. Where there is none, the compare is with a key that has all
-// numbers zero; a compare of values fails then.
+// holds says whether every key in the compare's range passes. If there is no key, the compare looks at a version whose numbers are all zero; a compare
+// of values fails then.
 func (rd *reader) holds(c *pb.Compare) bool {
 	s := newSpan(c.GetKey(), c.GetRangeEnd())
 	found, all := false, true
@@ -215,8 +216,8 @@ func (rd *reader) holds(c *pb.Compare) bool {
 	return c.GetTarget() != pb.Compare_VALUE && passes(c, &version{})
 }
 
-// passes compares one version. A target_union of another kind than the target counts as zero; an unknown target always
-// compares equal and an unknown result always passes, as in etcd.
+// passes compares one version. If target_union is of another kind than the target, it counts as zero. With an unknown target, all are equal. With an
+// unknown result, every comparison passes. So does etcd.
 func passes(c *pb.Compare, v *version) bool {
 	var result int
 	switch c.GetTarget() {

@@ -13,8 +13,7 @@ import (
 // one, from 0. The empty store is at Main 1, as etcd's is.
 type Revision struct{ Main, Sub int64 }
 
-// version is one stored version of a key, or the mark of its deletion. All but prev and superseded never changes after
-// the version is published.
+// version is one stored version of a key, or the mark of its deletion. Once it is published, only prev and superseded change.
 type version struct {
 	// prev is the version before this one. Compaction cuts it once no live view can look past this version.
 	prev atomic.Pointer[version]
@@ -29,15 +28,15 @@ type version struct {
 	// value lies at kv[valueAt : valueAt+valueLen].
 	valueAt  uint32
 	valueLen uint32
-	// superseded is the compactor's note that no chain leads here any more; only the machine's goroutine reads it.
+	// superseded is set by compaction when no chain leads here any more. Only the machine reads it.
 	superseded bool
 }
 
 // chain is all retained versions of one key, newest first.
 type chain struct{ head atomic.Pointer[version] }
 
-// Bookkeeping bytes counted for each item beside its encoded form. Fixed numbers rather than unsafe.Sizeof, so that
-// sizes agree on every platform.
+// What each item counts in View.Sizes beside its encoded form, in bytes. The numbers are fixed, and not unsafe.Sizeof, so that sizes agree on every
+// platform.
 const (
 	versionOverhead = 104 // the version and its slot in the event log
 	keyOverhead     = 56  // the chain and its entry in a tree
@@ -62,13 +61,13 @@ func (v *version) size() int64 { return int64(len(v.kv)) + versionOverhead }
 // key is the key's bytes within kv: field 1 always comes first and is never empty.
 func (v *version) key() []byte {
 	if len(v.kv) < 2 || v.kv[0] != keyTag {
-		return nil // only the empty key, which no API call can store, is left out by the encoding
+		return nil // the empty key, which no API call can store
 	}
 	k, _ := protowire.ConsumeBytes(v.kv[1:])
 	return k[:len(k):len(k)]
 }
 
-// keyValue is the version as a message that shares the stored bytes.
+// keyValue is the version as a message. It shares the stored bytes.
 func (v *version) keyValue() *mvccpb.KeyValue {
 	kv := &mvccpb.KeyValue{
 		Key: v.key(), CreateRevision: v.create, ModRevision: v.main, Version: v.number, Lease: v.lease,

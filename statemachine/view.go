@@ -7,9 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// View is the whole state as of one applied entry, immutable. Any goroutine may read it while it is pinned: compaction
-// takes nothing away from a pinned view. What it returns shares memory with it and must not be changed; keys and
-// values obtained from it stay valid after Release.
+// View is the whole state as of one applied entry. It never changes. Any goroutine may read it while it is pinned: compaction takes nothing away from
+// a pinned view. What a view returns shares memory with it and must not be changed. Keys and values stay valid after Release.
 type View struct {
 	pins atomic.Int64
 
@@ -20,15 +19,15 @@ type View struct {
 	tally
 }
 
-// Publish returns a view of everything applied so far, which the machine itself keeps pinned until the next Publish. Its
-// cost does not depend on the size of the state; if nothing has changed since the last one, that one is returned.
+// Publish returns a view of everything applied so far. The machine itself keeps it pinned until the next Publish. What it costs does not depend on
+// the size of the state. If nothing has changed since the last view, that one is returned.
 func (m *Machine) Publish() *View {
 	old := m.published
 	if old != nil && !m.changed {
 		return old
 	}
 	v := &View{head: m.head, keys: m.reader(), log: m.log, tables: m.tables, tally: m.tally}
-	// A copy makes both sides copy the nodes they change from then on, so what did not change is shared as it is.
+	// After a copy, both trees copy each node before they change it. So a tree that did not change is not copied: the old copy serves.
 	if m.treesChanged {
 		v.keys.live, v.keys.dead = m.live.Copy(), m.dead.Copy()
 	} else {
@@ -53,13 +52,13 @@ func (m *Machine) Publish() *View {
 	return v
 }
 
-// Unpublished says that something has changed since the last Publish: by an entry, or by what a compaction has removed.
+// Unpublished says that something has changed since the last Publish: an entry was applied, or CompactStep has removed something.
 func (m *Machine) Unpublished() bool { return m.changed }
 
 // Published is the view that the last Publish returned.
 func (m *Machine) Published() *View { return m.published }
 
-// sweepViews forgets the views that nobody holds any more. A view never comes back from zero pins.
+// sweepViews forgets the views that nobody holds any more. A view without a pin is never pinned again.
 func (m *Machine) sweepViews() {
 	m.pinned = slices.DeleteFunc(m.pinned, func(v *View) bool { return v.pins.Load() == 0 })
 	m.pinnedSwept = len(m.pinned)
@@ -71,7 +70,7 @@ func (m *Machine) PinnedViews() (others int, oldest uint64) {
 	return len(m.pinned) - 1, m.pinned[0].index
 }
 
-// Acquire pins the view. It fails if the view is no longer in use: then take the newer one that has been published.
+// Acquire pins the view. It fails if nobody has the view pinned any more: a newer one has been published then; take that.
 func (v *View) Acquire() bool {
 	for {
 		n := v.pins.Load()
@@ -106,9 +105,8 @@ func (v *View) Range(r *pb.RangeRequest) (*RangeResult, error) { return v.keys.R
 // Txn answers a transaction for which IsReadOnly holds; it panics on another. Errors are as those of Range.
 func (v *View) Txn(r *pb.TxnRequest) (*pb.TxnResponse, error) { return v.keys.Txn(r) }
 
-// Sizes are bytes: total of everything retained (versions as encoded, keys, leases, with a fixed overhead for each), inUse
-// the part that is not waiting to be reused. Nothing here is fragmented, so the two are equal: what compaction removes
-// leaves both.
+// Sizes are bytes. total is all that is kept: versions as encoded, keys and leases, with a fixed overhead for each. inUse is the part that does not
+// wait to be used again. Nothing waits here, so the two are equal; what compaction removes is in neither.
 func (v *View) Sizes() (total, inUse int64) { return v.bytes, v.bytes }
 
 // Keys is the number of keys that exist.
@@ -132,7 +130,7 @@ func (v *View) PBMembers() []*pb.Member { return pbMembers(v.members.list()) }
 // Alarms are the raised alarms by type and member.
 func (v *View) Alarms() []*pb.AlarmMember { return alarmMembers(v.alarms.list(), pb.AlarmType_NONE) }
 
-// ConfState is what the last SetConfState before the view kept.
+// ConfState is raft's membership, as the last SetConfState before the view gave it.
 func (v *View) ConfState() []byte { return v.confState }
 
 // ClusterVersion is the version that the cluster has agreed on; empty before the first.

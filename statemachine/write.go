@@ -32,7 +32,7 @@ func (m *Machine) put(key, value []byte, lease int64) (old *version) {
 	return old
 }
 
-// delete marks the existing key, whose chain is c, as deleted. key must not be part of a buffer that is used again.
+// delete marks an existing key as deleted; c is its chain. The machine keeps key, so its memory must not be written again.
 func (m *Machine) delete(key string, c *chain) (old *version) {
 	old = c.head.Load()
 	m.push(c, newVersion(keyValueFields{key: old.key(), mod: m.rev + 1}, int32(m.sub)))
@@ -44,7 +44,7 @@ func (m *Machine) delete(key string, c *chain) (old *version) {
 	return old
 }
 
-// enliven enters a key that does not exist into the live tree: with the chain of its retained versions, or a new one.
+// enliven enters a key that does not exist into the live tree. If versions of it are still kept, it gets their chain, else a new one.
 func (m *Machine) enliven(key []byte) *chain {
 	m.treesChanged = true
 	if e, ok := m.dead.Delete(pivot(key)); ok {
@@ -57,6 +57,7 @@ func (m *Machine) enliven(key []byte) *chain {
 	return e.chain
 }
 
+// push makes v the newest version of a chain.
 func (m *Machine) push(c *chain, v *version) {
 	v.prev.Store(c.head.Load())
 	c.head.Store(v)

@@ -8,15 +8,15 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// Costs in the budget of a step, in bytes: what a step spends its time on besides copying events.
+// A step has a budget of bytes. What it spends its time on besides copying events costs as much as so many bytes.
 const (
 	costScan     = 32 // looking at an event that may not match
 	costResponse = 32 // one response of a cohort
 	costRun      = 64 // looking after a cohort
 )
 
-// batch is a pack of events of one cohort: many revisions, each of them whole, encoded once for all its watchers. Its slices but encoded
-// are used again.
+// batch is a pack of events for one cohort: many revisions, each of them whole, encoded once for all its watchers. The next pack uses the
+// memory of events and ends again, but never that of encoded.
 type batch struct {
 	events  []statemachine.Event
 	encoded []byte
@@ -28,8 +28,9 @@ type batch struct {
 
 // limits bound a pack.
 type limits struct {
-	cost          int // about: it is looked at between two revisions
-	bytes, events int // only a revision that is larger by itself goes beyond bytes; events are counted between two revisions
+	cost   int // checked between two revisions, so a pack may cost somewhat more
+	bytes  int // a revision that is larger by itself makes a larger pack
+	events int // checked between two revisions, so a pack may hold somewhat more
 }
 
 // gather fills the batch with the cohort's events in [from, until], at least one whole revision, within the limits. It never splits a
@@ -106,7 +107,8 @@ func (b *batch) bytes(from, to int) []byte {
 	return b.encoded[begin:end:end]
 }
 
-// fragment is the end of the longest run of events from index from on that fits into so many bytes; it holds one event at least.
+// fragment returns where the longest run of events ends that begins with the event from and fits into so many bytes. The run holds at least
+// one event.
 func (b *batch) fragment(from, bytesMax int) (to int) {
 	begin := 0
 	if from > 0 {

@@ -30,28 +30,28 @@ type topic struct {
 
 // cohort is the watchers of one topic and kind that share a cursor.
 //
-// A live cohort rests until its topic is marked; events of a topic without a mark do not concern it, so its cursor may then be far
-// behind, and no compaction overtakes it. One that catches up reads everything from its cursor to the head of a view, and dissolves into
-// the live one.
+// A live cohort rests until its topic is marked. Without a mark nothing has happened that concerns it. So its cursor may be far behind, and
+// yet a compaction takes nothing from it. A cohort that catches up reads everything from its cursor to the head of a view, and then
+// its watchers join the live cohort.
 type cohort struct {
 	topic *topic
 	kind  kind
 	live  bool
-	// next is the first revision it has yet to look at; of a resting live cohort, a lower bound of that.
+	// next is the first revision that the cohort has yet to look at. While a live cohort rests, that revision may be a later one.
 	next int64
 	// until is the last revision that a queued live cohort has to look at for now.
 	until    int64
 	queued   bool
-	walk     int // how many events are walked before the range's keys are searched again, see events
+	walk     int // for so many more events the log is walked, before the range's keys are searched again; see noteWalk
 	watchers []*watcher
-	// latest is the highest next of any watcher that has joined: a batch from there on is for all of them.
+	// latest is the highest next of any watcher that has joined. Events from there on are for all of them.
 	latest int64
 }
 
 // watcher is one watch of the client's.
 type watcher struct {
 	id       int64
-	next     int64 // the first revision it may be told of; once it is live, a lower bound
+	next     int64 // the first revision that it may be told of; while its cohort is live, the cohort's next counts if it is higher
 	cohort   *cohort
 	slot     int // in cohort.watchers
 	fragment bool

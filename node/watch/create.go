@@ -71,8 +71,8 @@ func kindOf(r *pb.WatchCreateRequest) (k kind) {
 	return k
 }
 
-// topic finds or makes the topic of a range. Its interest is marked for everything after the head: whoever starts at or before it
-// catches up first.
+// topic finds or makes the topic of a range. Its interest is marked for what comes after the head. A watcher that starts at the head or
+// before it catches up first.
 func (s *Stream) topic(sp span, head int64) *topic {
 	if t := s.bySpan[sp]; t != nil {
 		return t

@@ -12,7 +12,7 @@ import (
 type Hub struct {
 	seen   atomic.Int64 // the head of the last view published, once everyone that it concerns has been woken
 	looked int64        // the head of the last view published
-	noted  int64        // the last revision that Look has looked at; of no meaning below looked
+	noted  int64        // the last revision that Look has seen; it means nothing while it is below looked
 	view   *statemachine.View
 	all    roster // every interest, in the order of attachment
 	keys   map[string]*audience
@@ -47,10 +47,10 @@ func (h *Hub) Stats() HubStats {
 // Publish marks the interests that the events since the last published view match, and wakes those that were unmarked, in the order of
 // their attachment. The member calls it in a turn after v became what AcquireView returns.
 //
-// restored says that the machine was replaced by a snapshot: every interest is marked from the revision after the last published one, and
-// each stream finds out by itself what its watchers missed. The same is done at the first publication, so that a turn never walks a whole
-// log, and where a compaction has hidden some of the new events. Marks of hidden events cancel watchers that may have missed nothing: a
-// member that calls Look before it applies a compaction spares its clients that.
+// restored says that a snapshot has taken the place of the machine. Then every interest is marked, from the revision after the last
+// published one on, and each stream finds out by itself what its watchers missed. Every interest is marked in two more cases: at the first
+// publication, so that no turn walks a whole log; and where a compaction has hidden some of the new events. The last case ends watches that
+// may have missed nothing. A member avoids it by calling Look before it applies a compaction.
 func (h *Hub) Publish(v *statemachine.View, restored bool) {
 	head, from := v.Revision(), h.looked+1
 	if head < from {
@@ -67,7 +67,8 @@ func (h *Hub) Publish(v *statemachine.View, restored bool) {
 	}
 	h.looked, h.view = head, v
 	h.wake()
-	// Last: a stream that sees it must find the marked topics among those that woke it, or it would pass over their events.
+	// This comes last. A stream that reads the new value must find every marked topic among those that are ready; else it would pass over
+	// their events.
 	h.seen.Store(head)
 }
 
@@ -79,15 +80,15 @@ func (h *Hub) markAll(first, last int64) {
 	}
 }
 
-// Look notes whom the newest events concern before a compaction hides them from Publish; it marks and wakes nobody. changes returns the
-// events from a revision on, up to head. The member calls it in a turn that publishes later, before anything is attached.
+// Look notes whom the newest events concern, before a compaction hides these events from Publish. It marks and wakes nobody. changes returns
+// the events from a revision on, up to head. The member calls Look within a turn; nothing may be attached before that turn has published.
 func (h *Hub) Look(changes func(from int64) (statemachine.EventIterator, error), head int64) {
 	if h.looked == 0 {
 		return // the first Publish marks everybody
 	}
 	events, err := changes(max(h.looked, h.noted) + 1)
 	if err != nil {
-		return // so will this Publish
+		return // the log has not got them any more; Publish will see that, too, and mark everybody
 	}
 	h.note(events)
 	h.noted = head
@@ -149,7 +150,7 @@ func (h *Hub) wake() {
 const attachScanMax = 4096
 
 // Attach has i marked for every matching event with a main revision of at least from. If there are such events among those published
-// already, i is marked at once. It panics if i is attached, or between Look and Publish.
+// already, i is marked at once. Attach panics if i is attached already, and if it is called between Look and Publish.
 func (h *Hub) Attach(i *Interest, from int64) {
 	switch {
 	case i.audience != nil:
@@ -168,8 +169,9 @@ func (h *Hub) Attach(i *Interest, from int64) {
 	i.seen.Store(&h.seen) // last, as in Publish
 }
 
-// matching finds the first and the last revision from which on published events match; 0 if none do. It is exact as long as that takes
-// little: a mark for nothing costs its owner a look, and could let a compaction overtake what nothing was missing from.
+// matching finds the first and the last revision of published events that match, from a revision on; 0 if none do. The answer is exact
+// if few events have to be looked at. A mark without a matching event costs its owner a look, and a compaction could then end a watch that
+// has missed nothing.
 func (h *Hub) matching(s span, from int64) (first, last int64) {
 	seen := h.looked
 	if seen < from {

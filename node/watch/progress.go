@@ -6,29 +6,29 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// progress is what a stream has yet to say about how far its watchers are. While there is something, every step has the cohorts look as
-// far as the head of its view; what is said is what they have passed, so it never overtakes an event.
+// progress is what a stream has yet to say about how far its watchers are. While there is something to say, every step has the cohorts look
+// as far as the head of its view. The stream reports only what the cohorts have passed, so a report never overtakes an event.
 type progress struct {
 	requested bool  // a client's request awaits its answer
 	due       int   // watchers whose periodic notification is due
-	target    int64 // the head when it was asked: less is not said
+	target    int64 // the head when it was asked for: no lower revision is reported
 	told      int64 // the highest revision that any answer has had
-	// blind: some cohort could not look as far as the head in this step, see advance.
-	blind bool
+	// awaitsHub says that some cohort could not look as far as the head in this step; see advance.
+	awaitsHub bool
 }
 
 func (p *progress) pending() bool { return p.requested || p.due > 0 }
 
 func (p *progress) ask(head int64) { p.target = max(p.target, head) }
 
-// requestProgress notes a client's request. Several that wait have one answer; without watchers there is none, as with etcd.
+// requestProgress notes a client's request. Several requests that wait have one answer. Without watchers there is no answer, as with etcd.
 func (s *Stream) requestProgress() {
 	s.progress.requested = true
 	s.progress.ask(s.head())
 }
 
-// NotifyProgress says that the periodic notification is due: watchers that asked for it and were sent no events since the last time get
-// an empty response from one of the next steps.
+// NotifyProgress says that the periodic notification is due. One of the next steps sends an empty response to each watcher that asked for
+// notifications and was sent no events since the last one was due.
 func (s *Stream) NotifyProgress() {
 	p := &s.progress
 	p.due = 0
@@ -63,10 +63,9 @@ func (p *progress) observe(topics []*topic) {
 	}
 }
 
-// advanceForProgress has every resting cohort look as far as the head; those that are queued do so when they have done what they are
-// queued for.
+// advanceForProgress has every resting cohort look as far as the head. A queued cohort does so once it has done what it is queued for.
 func (s *Stream) advanceForProgress(v *statemachine.View) {
-	s.progress.blind = false
+	s.progress.awaitsHub = false
 	for _, t := range s.topics {
 		for _, c := range t.live {
 			if c != nil && !c.queued {
@@ -76,19 +75,19 @@ func (s *Stream) advanceForProgress(v *statemachine.View) {
 	}
 }
 
-// advance has a resting cohort look at what the hub had not seen when this step began: the little that was published but not yet marked.
-// Where a compaction has hidden some of that, the hub alone can say whether it concerned the cohort, and does so in the turn that is
-// running. The next step has its word.
+// advance has a resting cohort look at what the hub had not seen when this step began: the few events that are published, but not marked yet.
+// A compaction may have hidden some of them. Then only the hub can say whether they concerned the cohort. It does so in the turn that is
+// running, and a later step finds its mark.
 func (s *Stream) advance(c *cohort, v *statemachine.View) {
 	head, first := v.Revision(), max(c.next, c.topic.seenTo+1)
 	if first < v.CompactRevision() && first <= head {
-		s.progress.blind = true
+		s.progress.awaitsHub = true
 		return
 	}
 	s.extend(c, first, head)
 }
 
-// tellProgress says what has become true by the end of a step. A step that leaves no cohort waiting leaves no progress untold either.
+// tellProgress reports what has become true by the end of a step. When no cohort has anything left to do, no report is left either.
 func (s *Stream) tellProgress(out []Response, head int64) []Response {
 	p := &s.progress
 	if p.due > 0 {
@@ -102,7 +101,7 @@ func (s *Stream) tellProgress(out []Response, head int64) []Response {
 	s.cohorts(func(c *cohort) { passed, some = min(passed, c.next-1), true })
 	switch {
 	case some && passed < max(p.target, p.told), some && passed < head && s.startsAfter(passed+1):
-		return out // a client that has been told more, or started later, may take less for a step back
+		return out // a client was told a higher revision, or watches from one: reporting a lower revision looks like going backwards
 	case some && !s.startsAfter(passed+1):
 		p.told = passed
 		out = append(out, Response{WatchID: EveryWatch, Revision: passed})
@@ -111,8 +110,8 @@ func (s *Stream) tellProgress(out []Response, head int64) []Response {
 	return out
 }
 
-// startsAfter says that some watcher starts after a revision. A client goes on from the revision that it is told, so it would then be
-// told of what it did not ask for: nothing is said instead, as with etcd.
+// startsAfter says that some watcher starts after a revision. Then that revision is not reported, as by etcd: a client that comes back goes
+// on from the last revision it was told, and would be told of events before its start.
 func (s *Stream) startsAfter(revision int64) (some bool) {
 	s.cohorts(func(c *cohort) {
 		if c.latest <= revision {

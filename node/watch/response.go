@@ -12,9 +12,9 @@ const EveryWatch = -1
 // Response is one answer on a stream. Answers leave in the order in which Step returns them.
 type Response struct {
 	WatchID int64
-	// Revision belongs in the header. With events, or in a progress answer: everything up to it that concerns the watcher is in this
-	// answer or an earlier one (in a run of fragments: with the last of them). Where a compaction ends a watch it is 0. Else the head of
-	// the view that was looked at.
+	// Revision belongs in the header. In an answer with events and in a progress answer it says: the watcher was told everything up to this
+	// revision, by this answer and earlier ones (of several fragments, by the last one). In the answer that ends a watch for a compaction it is
+	// 0. In every other answer it is the head of the view that was looked at.
 	Revision        int64
 	Created         bool
 	Canceled        bool

@@ -2,12 +2,12 @@ package watch
 
 import "github.com/detcd/detcd/statemachine"
 
-// Step does a bounded piece of work and returns what is to be put out, in this order. It reads from one view, which is released before it
-// returns, so a client that is slow to read pins nothing. more says that there is work left: call Step again. If not, there is nothing to
-// do until Wake, or until Handle or NotifyProgress has been called.
+// Step does a bounded piece of work and returns what is to be sent to the client, in this order. It reads from one view, and releases that
+// before it returns, so a client that reads slowly pins nothing. more says that there is work left: call Step again. If not, there is
+// nothing to do until Wake, or until Handle or NotifyProgress has been called.
 //
-// The list belongs to the caller until the next Step, which uses its memory again; what its responses point at stays as it is. A caller
-// that may rest then clears the list, so that it keeps no events alive.
+// The list belongs to the caller until the next Step, which uses the list's memory again. The bytes that responses point at are never
+// overwritten by a Step. A caller that may rest for long clears the list, so that it keeps no events alive.
 func (s *Stream) Step() (out []Response, more bool) {
 	if s.closed {
 		return nil, false
@@ -31,7 +31,7 @@ const (
 
 // step appends to out.
 func (s *Stream) step(out []Response) (_ []Response, more bool) {
-	// The order binds: what the hub has seen, then the marks, then the view. See Interest.seenTo and Hub.Publish.
+	// This order must be kept: first what the hub has seen, then the marks, then the view. See Interest.seenTo and Hub.Publish.
 	s.progress.observe(s.topics)
 	s.takeMarks()
 	if s.live.len()+s.behind.len() == 0 && !s.progress.pending() {
@@ -52,7 +52,7 @@ func (s *Stream) step(out []Response) (_ []Response, more bool) {
 		budget -= cost
 	}
 	out = s.tellProgress(out, v.Revision())
-	return out, s.live.len()+s.behind.len() > 0 || s.progress.blind && s.progress.pending()
+	return out, s.live.len()+s.behind.len() > 0 || s.progress.awaitsHub && s.progress.pending()
 }
 
 // takeMarks queues the live cohorts of marked topics, in the order in which they were marked.
@@ -78,7 +78,7 @@ func (s *Stream) takeMarks() {
 	}
 }
 
-// extend has a live cohort look at the revisions from first to last; there is nothing for a resting one before first.
+// extend has a live cohort look at the revisions from first to last. If the cohort rests, nothing before first concerns it.
 func (s *Stream) extend(c *cohort, first, last int64) {
 	switch {
 	case c == nil:
@@ -141,8 +141,9 @@ func (s *Stream) run(c *cohort, v *statemachine.View, budget int, out []Response
 	return out, cost
 }
 
-// events are those that a cohort has yet to look at, and perhaps others. Where the range has few changes of many they are not looked for in
-// the log: those that lag would else look at all that happened, each by itself.
+// events returns the events that a cohort has yet to look at, and perhaps others. There are two ways. EventsIn finds the few changes of the
+// range by its keys: that is good where most changes are of other keys. Events walks the log. If all walked it, many watchers that lag would each look
+// at all that happened.
 func (c *cohort) events(v *statemachine.View) (statemachine.EventIterator, error) {
 	if c.walk > 0 {
 		return v.Events(c.next)
@@ -150,11 +151,10 @@ func (c *cohort) events(v *statemachine.View) (statemachine.EventIterator, error
 	return v.EventsIn([]byte(c.topic.span.start), c.topic.span.rangeEnd(), c.next, c.until)
 }
 
-// walkPerLook is how many events a cohort walks in the log for each look that it had in vain at the keys of its range.
+// walkPerLook is how many events a cohort walks in the log for each key of its range that it looked at in vain.
 const walkPerLook = 32
 
-// noteWalk keeps account of how long a cohort does without a search by keys after one that was in vain. Each step would else pay for
-// another such search.
+// noteWalk notes a search by keys that was in vain. The cohort then does without another one for a while; else each step would pay for one.
 func (s *Stream) noteWalk(c *cohort, events *statemachine.EventIterator) {
 	if vain := events.Vain(); vain > 0 {
 		c.walk = walkPerLook * vain
@@ -163,8 +163,8 @@ func (s *Stream) noteWalk(c *cohort, events *statemachine.EventIterator) {
 	c.walk = max(0, c.walk-s.batch.looked)
 }
 
-// overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The others begin later. The answer names
-// no revision of the store, as etcd's does not: nothing is said of what happened up to it.
+// overtaken cancels those watchers of a cohort that had yet to look at revisions which are compacted. The other watchers begin later. The
+// answer's header has revision 0, as etcd's: another revision would say that the watcher was told everything up to it.
 func (s *Stream) overtaken(c *cohort, v *statemachine.View, out []Response) []Response {
 	compacted := v.CompactRevision()
 	for i := 0; i < len(c.watchers); {
@@ -180,7 +180,7 @@ func (s *Stream) overtaken(c *cohort, v *statemachine.View, out []Response) []Re
 	return out
 }
 
-// arrive moves the watchers of a cohort that has caught up into the live one.
+// arrive moves the watchers of a cohort that has caught up into the live cohort.
 func (s *Stream) arrive(c *cohort) {
 	live := c.topic.liveCohort(c.kind, c.next)
 	for _, w := range c.watchers {

@@ -90,12 +90,12 @@ func NewStream(p Port, o Options) *Stream {
 // Watchers is the number of watchers.
 func (s *Stream) Watchers() int { return len(s.watchers) }
 
-// Behind is the number of watchers that have something to look at, for metrics: those that catch up, and those that the last steps did
-// not get round to.
+// Behind is the number of watchers that have something to look at: those that catch up, and those that the last steps had no time for. It is
+// for metrics.
 func (s *Stream) Behind() (n int) { return s.live.watchers() + s.behind.watchers() }
 
-// Handle takes a request of the client's. What it answers is returned by the next Step, which is due now. A caller that does not take
-// requests while it cannot put out answers keeps the memory of the stream bounded.
+// Handle takes a request of the client's. The next Step returns the answer: call it now. To keep the memory of the stream bounded, a caller
+// takes no requests from a client while it cannot send answers to it.
 func (s *Stream) Handle(r *pb.WatchRequest) {
 	if s.closed {
 		return
@@ -116,7 +116,7 @@ func (s *Stream) Handle(r *pb.WatchRequest) {
 	}
 }
 
-// cancel is silent where there is no such watcher, as etcd is.
+// cancel ends a watcher and says so. If there is no such watcher it says nothing, as etcd.
 func (s *Stream) cancel(id int64) {
 	w := s.watchers[id]
 	if w == nil {
@@ -157,7 +157,8 @@ func (s *Stream) remove(w *watcher) {
 	}
 }
 
-// dissolve takes a cohort without watchers out of its topic, and the topic with its last cohort. The queues skip it by themselves.
+// dissolve takes a cohort without watchers out of its topic. A topic whose last cohort is gone goes, too. The cohort may still be queued: a
+// queue skips cohorts without watchers.
 func (s *Stream) dissolve(c *cohort) {
 	t := c.topic
 	if c.live {

@@ -2,8 +2,8 @@ package watch
 
 import "github.com/cespare/xxhash/v2"
 
-// tree finds the ranges that contain a key. It is a search tree by start and end, each node of which knows how far its subtree reaches; its
-// shape is that of a treap whose priorities are hashes of the ranges, so it depends on nothing but what it holds.
+// tree finds the ranges that contain a key. It is a search tree, ordered by start and then by end. Each node knows how far the ranges of its
+// subtree reach. The tree is a treap: its priorities are hashes of the ranges, so its shape depends on nothing but the ranges in it.
 type tree struct {
 	root *node
 	len  int

@@ -59,6 +59,7 @@ func (l duties) end() {
 // listDuties lists the member's duties. A new duty is a file of its own, a field of Member, and a line here. The order matters where a line says so.
 func (m *Member) listDuties() duties {
 	return duties{
+		&m.leases,
 		&m.heartbeats,
 		&m.catchUps,
 		&m.offers,

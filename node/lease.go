@@ -1,12 +1,11 @@
 package node
 
 import (
-	"time"
-
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/node/window"
 )
 
 // LeaseTTL is what the leader knows of a lease's time.
@@ -32,33 +31,18 @@ const (
 	opTime
 )
 
-// leaseAsk is one question about a lease that this member was asked.
-type leaseAsk struct {
-	op    leaseOp
-	id    int64
-	start port.Instant
-	done  func(LeaseTTL, error)
-}
-
 // leaseAsks are this member's questions on their way to the leader. Those that come in one turn travel as one message, and are answered
 // by one; it is sent again until it is answered, or takes too long.
 type leaseAsks struct {
-	waiting []leaseAsk
-	// flights were not answered yet, oldest first.
-	flights []*leaseFlight
-	// sequence is that of the newest flight.
-	sequence uint64
-	count    int
+	*core
+	window *window.Window[leaseItem, LeaseTTL, struct{}]
+	// own answers when this member leads.
+	own interface {
+		take(from port.MemberID, r leaseRequest)
+	}
 }
 
-type leaseFlight struct {
-	sequence uint64
-	asks     []leaseAsk
-	// term is the leader's term for which it was sent; 0: not sent.
-	term    uint64
-	sentAt  port.Instant
-	backoff time.Duration
-}
+type leaseFlight = window.Flight[leaseItem, LeaseTTL, struct{}]
 
 const (
 	// maxLeaseFlights is how many messages with questions may be unanswered, and maxLeaseAsks how many questions are in one.
@@ -69,176 +53,125 @@ const (
 	leaseWindow = 256
 )
 
+func newLeaseAsks(c *core, own *leaseLeader) *leaseAsks {
+	a := &leaseAsks{core: c, own: own}
+	a.window = window.New(window.Options{
+		UnderWay: maxLeaseFlights,
+		Span:     leaseWindow,
+		Timeout:  c.config.RequestTimeout,
+		Retry:    c.electionTimeout(),
+		Doubling: true,
+	}, a, c.later)
+	return a
+}
+
 // Renew gives a lease its full TTL again. done is called in a later turn with the TTL in seconds, 0 if there is no such lease (it has
 // ended or is about to), or with an error, and then the outcome is unknown. The leader answers, wherever this is called, once a quorum has
 // confirmed that it still led after the call.
 func (m *Member) Renew(id int64, done func(ttl int64, err error)) {
-	m.askLease(leaseAsk{op: opRenew, id: id, done: func(t LeaseTTL, err error) { done(t.Granted, err) }})
+	m.asks.ask(leaseItem{opRenew, id}, func(t LeaseTTL, err error) { done(t.Granted, err) })
 }
 
 // TimeToLive asks for a lease's TTL and what is left of it. done is called in a later turn. The answer comes from the leader, as Renew's.
 func (m *Member) TimeToLive(id int64, done func(t LeaseTTL, err error)) {
-	m.askLease(leaseAsk{op: opTime, id: id, done: done})
+	m.asks.ask(leaseItem{opTime, id}, done)
 }
 
 // LeaseEnds lists when leases end, in no order that means anything, where this member keeps that: as leader. It takes time by the number of leases; call it within
 // a turn.
-func (m *Member) LeaseEnds() []lessor.End {
-	if m.leases.lessor == nil {
-		return nil
-	}
-	return m.leases.lessor.Ends()
-}
+func (m *Member) LeaseEnds() []lessor.End { return m.leases.ends() }
 
-func (m *Member) askLease(a leaseAsk) {
-	m.wanted = true
+func (a *leaseAsks) ask(item leaseItem, done func(LeaseTTL, error)) {
+	a.wanted = true
 	switch {
-	case m.stopping || m.failed != nil:
-		m.later(func() { a.done(LeaseTTL{}, ErrStopped) })
-	case m.asks.count >= m.config.MaxPendingLeaseAsks:
-		m.later(func() { a.done(LeaseTTL{}, rpctypes.ErrGRPCRequestTooManyRequests) })
+	case a.stopping || a.failed != nil:
+		a.later(func() { done(LeaseTTL{}, ErrStopped) })
+	case a.window.Count() >= a.config.MaxPendingLeaseAsks:
+		a.later(func() { done(LeaseTTL{}, rpctypes.ErrGRPCRequestTooManyRequests) })
 	default:
-		a.start = m.now()
-		m.asks.count++
-		m.asks.waiting = append(m.asks.waiting, a)
+		a.window.Add(a.now(), item, 0, done)
 	}
 }
 
-// gatherAsks puts waiting questions into messages and sends them, as far as the window allows.
-func (m *Member) gatherAsks() {
-	a := &m.asks
-	for len(a.waiting) > 0 && len(a.flights) < maxLeaseFlights &&
-		(len(a.flights) == 0 || a.sequence+1-a.flights[0].sequence < leaseWindow) {
-		n := min(len(a.waiting), maxLeaseAsks)
-		a.sequence++
-		f := &leaseFlight{sequence: a.sequence, asks: a.waiting[:n:n]}
-		a.waiting = a.waiting[n:]
-		a.flights = append(a.flights, f)
-		m.sendAsks(f)
-	}
-	if len(a.waiting) == 0 {
-		a.waiting = nil
+// gather puts what waits into messages and sends them, as far as there is room.
+func (a *leaseAsks) gather() { a.window.Fill(a.now()) }
+
+// begin sends every question to the new leader.
+func (a *leaseAsks) begin() {
+	if a.leader != 0 {
+		a.window.SendAll(a.now())
 	}
 }
 
-// sendAsks passes questions to the leader, which may be this member; without one they wait for it.
-func (m *Member) sendAsks(f *leaseFlight) {
-	if m.leader == 0 {
-		return
-	}
-	f.term, f.sentAt = m.term, m.now()
-	if f.backoff == 0 {
-		f.backoff = m.electionTimeout()
-	}
-	r := leaseRequest{term: m.term, incarnation: m.incarnation, sequence: f.sequence, floor: m.asks.flights[0].sequence}
-	r.items = make([]leaseItem, len(f.asks))
-	for i := range f.asks {
-		r.items[i] = leaseItem{op: f.asks[i].op, id: f.asks[i].id}
-	}
-	if m.leader == m.config.ID {
-		m.takeLeaseRequest(m.config.ID, r)
-		return
-	}
-	m.ports.Network.Send(m.leader, port.Normal, r.encode())
+// tick sends again what may have been lost, and gives up what took too long.
+func (a *leaseAsks) tick() { a.window.Tick(a.now()) }
+
+// stop answers everything that waits.
+func (a *leaseAsks) stop() { a.window.Stop(ErrStopped) }
+
+// Take implements window.Carrier.
+func (a *leaseAsks) Take(waiting []window.Request[leaseItem, LeaseTTL]) int {
+	return min(len(waiting), maxLeaseAsks)
 }
 
-// resendAsks sends every unanswered question to a new leader.
-func (m *Member) resendAsks() {
-	for _, f := range m.asks.flights {
-		f.backoff = 0
-		m.sendAsks(f)
+// Send implements window.Carrier: it passes questions to the leader, which may be this member; without one they wait for it.
+func (a *leaseAsks) Send(f *leaseFlight) bool {
+	if a.leader == 0 {
+		return false
 	}
+	r := leaseRequest{term: a.term, incarnation: a.incarnation, sequence: f.Number, floor: a.window.Oldest()}
+	r.items = make([]leaseItem, len(f.Requests))
+	for i := range f.Requests {
+		r.items[i] = f.Requests[i].Ask
+	}
+	if a.leads() {
+		a.own.take(a.config.ID, r)
+	} else {
+		a.ports.Network.Send(a.leader, port.Normal, r.encode())
+	}
+	return true
 }
 
-// handleLeaseAnswer takes what the leader answered over the network. Repeated and late answers find nothing that waits for them.
-func (m *Member) handleLeaseAnswer(payload []byte) error {
-	a, err := decodeLeaseAnswer(payload)
-	if err != nil {
-		return err
-	}
-	if a.incarnation == m.incarnation {
-		m.answerAsks(a.sequence, a.times)
-	}
-	return nil
-}
+// MayBeLost implements window.Carrier: what a leader asks itself is not lost.
+func (a *leaseAsks) MayBeLost() bool { return !a.leads() }
 
-// answerAsks answers the questions of one message.
-func (m *Member) answerAsks(sequence uint64, times []LeaseTTL) {
-	a := &m.asks
-	for i, f := range a.flights {
-		if f.sequence != sequence {
-			continue
-		}
-		if len(times) != len(f.asks) {
-			return
-		}
-		a.flights = append(a.flights[:i], a.flights[i+1:]...)
-		a.count -= len(f.asks)
-		m.later(func() {
-			for i := range f.asks {
-				f.asks[i].done(times[i], nil)
-			}
-		})
-		return
-	}
-}
-
-// tickAsks sends again what may have been lost, and gives up what took too long.
-func (m *Member) tickAsks() {
-	a := &m.asks
-	now := m.now()
-	keep := a.flights[:0]
-	for _, f := range a.flights {
-		if now.Sub(f.asks[0].start) >= m.config.RequestTimeout {
-			a.count -= len(f.asks)
-			m.refuseAsks(f.asks, m.askTimeout())
-			continue
-		}
-		keep = append(keep, f)
-	}
-	clear(a.flights[len(keep):])
-	a.flights = keep
-	n := 0
-	for n < len(a.waiting) && now.Sub(a.waiting[n].start) >= m.config.RequestTimeout {
-		n++
-	}
-	if n > 0 {
-		a.count -= n
-		m.refuseAsks(a.waiting[:n:n], m.askTimeout())
-		a.waiting = a.waiting[n:]
-	}
-	for _, f := range a.flights {
-		switch {
-		case f.term == 0:
-			m.sendAsks(f)
-		case m.leader != m.config.ID && now.Sub(f.sentAt) >= f.backoff:
-			f.backoff *= 2
-			m.sendAsks(f)
-		}
-	}
-}
-
-// askTimeout is etcd's word for a question about a lease that took too long.
-func (m *Member) askTimeout() error {
-	if m.leader == 0 {
+// TooLate implements window.Carrier: it is etcd's word for a question about a lease that took too long.
+func (a *leaseAsks) TooLate(port.Instant, *leaseFlight) error {
+	if a.leader == 0 {
 		return rpctypes.ErrGRPCNoLeader
 	}
 	return rpctypes.ErrGRPCTimeout
 }
 
-func (m *Member) refuseAsks(asks []leaseAsk, err error) {
-	m.later(func() {
-		for i := range asks {
-			asks[i].done(LeaseTTL{}, err)
+// receive takes what the leader answered over the network. Repeated and late answers find nothing that waits for them.
+func (a *leaseAsks) receive(payload []byte) error {
+	r, err := decodeLeaseAnswer(payload)
+	if err != nil {
+		return err
+	}
+	if r.incarnation == a.incarnation {
+		a.answer(r.sequence, r.times)
+	}
+	return nil
+}
+
+// answer answers the questions of one message.
+func (a *leaseAsks) answer(sequence uint64, times []LeaseTTL) {
+	f := a.window.Find(sequence)
+	if f == nil || len(times) != len(f.Requests) {
+		return
+	}
+	waiters := a.window.Take(f)
+	a.later(func() {
+		for i := range waiters {
+			waiters[i].Done(times[i], nil)
 		}
 	})
 }
 
-// stopAsks answers everything that waits.
-func (m *Member) stopAsks() {
-	for _, f := range m.asks.flights {
-		m.refuseAsks(f.asks, ErrStopped)
+// askAgain has the questions of a message be asked again: this member, as leader, could not answer them.
+func (a *leaseAsks) askAgain(sequence uint64) {
+	if f := a.window.Find(sequence); f != nil {
+		a.window.Unsend(f)
 	}
-	m.refuseAsks(m.asks.waiting, ErrStopped)
-	m.asks = leaseAsks{sequence: m.asks.sequence}
 }

@@ -117,7 +117,7 @@ func TestLease_AllMayBeRenewedAtOnce(t *testing.T) {
 		}
 	})
 	c.until("all are answered", func() bool { return renewed.times == n })
-	if got := l.member.leaseCounts.Renewed; got != n || renewed.err != nil {
+	if got := l.member.leases.counts.Renewed; got != n || renewed.err != nil {
 		t.Errorf("renewed %d times, error %v", got, renewed.err)
 	}
 }

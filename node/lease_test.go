@@ -448,7 +448,7 @@ func TestLease_LostMessagesAreSentAgain(t *testing.T) {
 	if o.value != 60 || lost[kindLease] != 1 || lost[kindLeaseAnswer] != 1 {
 		t.Errorf("TTL %d, error %v, lost %v", o.value, o.err, lost)
 	}
-	if n := l.member.leaseCounts.Renewed; n != 1 {
+	if n := l.member.leases.counts.Renewed; n != 1 {
 		t.Errorf("renewed %d times", n)
 	}
 }
@@ -512,7 +512,7 @@ func TestLease_ManyEndInOrderAndWithoutHaste(t *testing.T) {
 			l.member.Propose(grant(i+1, 2), func(Applied, error) {})
 		}
 	})
-	c.until("they are granted", func() bool { return l.member.leaseCounts.Granted == n })
+	c.until("they are granted", func() bool { return l.member.leases.counts.Granted == n })
 	c.until("they ended", func() bool { return l.member.served.Load().view.LeaseCount() == 0 })
 	next, largest := int64(1), 0
 	for _, e := range l.entries {

@@ -10,10 +10,36 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// leaseLeader is what a member does about leases while it leads: it keeps their deadlines by its clock, proposes the end of those that
-// pass it, writes down what remains of the long-lived, and answers questions. All of it is of one term: nothing here outlives that, and
-// nothing that it proposes is proposed in another (see bound).
+// leaseLeader is the duty of a leader towards leases: it keeps their deadlines by its clock, proposes the end of those that pass it, writes down
+// what remains of the long-lived, and answers questions. What it knows is of one term: nothing of that outlives the term, and nothing that it
+// proposes is proposed in another (see bound).
 type leaseLeader struct {
+	*core
+	// bound is the log, for what only the leader of this term may say.
+	bound interface {
+		proposeBound(request *pb.InternalRaftRequest, done func(Applied, error))
+		boundWait() bool
+	}
+	// proof shows that this member still leads.
+	proof interface {
+		linearize(limit int, done func(*statemachine.View, error))
+	}
+	// own are this member's own questions.
+	own interface {
+		answer(sequence uint64, times []LeaseTTL)
+		askAgain(sequence uint64)
+	}
+	// ending says whether a request that ends a lease is in this leader's log and not applied yet. The lease's expiry waits for it: by
+	// then the id may be that of another lease, which must not be ended for the deadline of the old one.
+	ending func(lease int64) bool
+	counts LeaseCounts
+	leaseTerm
+}
+
+var _ duty = (*leaseLeader)(nil)
+
+// leaseTerm is what a leader knows about leases in its term.
+type leaseTerm struct {
 	// lessor holds the deadlines, once an entry of the term is applied; nil otherwise. Everything that former leaders had done about leases
 	// and that will ever count is applied then.
 	lessor *lessor.Lessor
@@ -66,46 +92,60 @@ const (
 	maxCheckpointsPerRequest = 1000
 )
 
-// resetLeases drops everything: this member leads no more, or in another term.
-func (m *Member) resetLeases() {
-	m.leases = leaseLeader{
-		askers:   make(map[port.MemberID]*leaseAsker),
-		clearing: make(map[int64][]leaseSlot),
-	}
+// begin drops what was known in another term, or under another leader.
+func (l *leaseLeader) begin(uint64) { l.forget() }
+
+// end implements duty.
+func (l *leaseLeader) end() { l.forget() }
+
+func (l *leaseLeader) forget() {
+	l.leaseTerm = leaseTerm{askers: make(map[port.MemberID]*leaseAsker), clearing: make(map[int64][]leaseSlot)}
 }
 
-// maybeLoadLeases begins to keep deadlines when this member leads and knows all that former leaders did. Leases get an election timeout more
+// applied begins to keep deadlines when this member leads and knows all that former leaders did. Leases get an election timeout more
 // than what was left of them: for that long there may have been nobody to renew them.
-func (m *Member) maybeLoadLeases() {
-	if m.leases.lessor != nil || m.role != Leader {
+func (l *leaseLeader) applied(uint64) {
+	if l.lessor != nil || l.role != Leader || !l.appliedOwnTerm() {
 		return
 	}
-	if _, term := m.machine.Applied(); term != m.term {
-		return
-	}
-	m.leases.lessor = lessor.New(lessor.Options{CheckpointInterval: m.config.LeaseCheckpointInterval, Retry: m.electionTimeout()})
-	view := m.machine.Published()
-	m.leases.lessor.Load(m.now(), m.electionTimeout(), view.LeaseCount(), view.Leases)
-	m.wanted = m.wanted || len(m.leases.queue) > 0
+	l.lessor = lessor.New(lessor.Options{CheckpointInterval: l.config.LeaseCheckpointInterval, Retry: l.electionTimeout()})
+	view := l.machine.Published()
+	l.lessor.Load(l.now(), l.electionTimeout(), view.LeaseCount(), view.Leases)
+	l.wanted = l.wanted || len(l.queue) > 0
 }
 
-// noteLeases follows what the requests of an applied batch did to leases.
-func (m *Member) noteLeases(requests []*pb.InternalRaftRequest, results []statemachine.Result) {
-	l := m.leases.lessor
+// held is how many leases' deadlines are kept here.
+func (l *leaseLeader) held() int {
+	if l.lessor == nil {
+		return 0
+	}
+	return l.lessor.Len()
+}
+
+// ends lists the deadlines that are kept here.
+func (l *leaseLeader) ends() []lessor.End {
+	if l.lessor == nil {
+		return nil
+	}
+	return l.lessor.Ends()
+}
+
+// note follows what the requests of an applied batch did to leases.
+func (l *leaseLeader) note(requests []*pb.InternalRaftRequest, results []statemachine.Result) {
 	for i, r := range requests {
 		if results[i].Err != nil {
 			continue
 		}
 		switch {
 		case r.GetLeaseGrant() != nil:
-			m.leaseCounts.Granted++
-			if l != nil {
-				l.Add(m.now(), r.GetLeaseGrant().GetID(), r.GetLeaseGrant().GetTTL())
+			l.counts.Granted++
+			if l.lessor != nil {
+				l.lessor.Add(l.now(), r.GetLeaseGrant().GetID(), r.GetLeaseGrant().GetTTL())
 			}
 		case r.GetLeaseRevoke() != nil:
-			m.leaseCounts.Revoked++
-			if l != nil {
-				l.Drop(r.GetLeaseRevoke().GetID())
+			l.counts.Revoked++
+			if l.lessor != nil {
+				l.lessor.Drop(r.GetLeaseRevoke().GetID())
 			}
 		}
 	}
@@ -121,20 +161,19 @@ func concernsLeases(requests []*pb.InternalRaftRequest) bool {
 	return false
 }
 
-// handleLeaseRequest takes another member's questions.
-func (m *Member) handleLeaseRequest(from port.MemberID, payload []byte) error {
+// receive takes another member's questions.
+func (l *leaseLeader) receive(from port.MemberID, payload []byte) error {
 	r, err := decodeLeaseRequest(payload)
 	if err != nil {
 		return err
 	}
-	m.takeLeaseRequest(from, r)
+	l.take(from, r)
 	return nil
 }
 
-// takeLeaseRequest queues questions, unless they are of the past, for another leader, or here already.
-func (m *Member) takeLeaseRequest(from port.MemberID, r leaseRequest) {
-	l := &m.leases
-	if m.role != Leader || r.term != m.term || m.stopping {
+// take queues questions, unless they are of the past, for another leader, or here already.
+func (l *leaseLeader) take(from port.MemberID, r leaseRequest) {
+	if l.role != Leader || r.term != l.term || l.stopping {
 		return // sent again, to whoever leads then
 	}
 	a := l.askers[from]
@@ -157,164 +196,154 @@ func (m *Member) takeLeaseRequest(from port.MemberID, r leaseRequest) {
 		a.work[r.sequence] = w
 		l.queue = append(l.queue, w)
 	case w.left == 0:
-		m.sendLeaseAnswer(w) // the answer was lost
+		l.send(w) // the answer was lost
 	}
 }
 
-// proveLeases begins to answer what was asked: once a round of reads that begins now is confirmed, this member is known to have led after
+// prove begins to answer what was asked: once a round of reads that begins now is confirmed, this member is known to have led after
 // all these questions were asked. (A leader that may be deposed must not acknowledge a renewal: its successor knows nothing of it.)
-func (m *Member) proveLeases() {
-	l := &m.leases
-	if l.lessor == nil || len(l.queue) == 0 || m.stopping {
+func (l *leaseLeader) prove() {
+	if l.lessor == nil || len(l.queue) == 0 || l.stopping {
 		return
 	}
-	work, term := l.queue, m.term
+	work, term := l.queue, l.term
 	l.queue = nil
-	m.linearize(math.MaxInt, func(v *statemachine.View, err error) {
+	l.proof.linearize(math.MaxInt, func(v *statemachine.View, err error) {
 		if v != nil {
 			v.Release()
 		}
-		if m.leases.lessor == nil || m.term != term || !m.leadsFor(term) {
+		if l.lessor == nil || l.term != term || !l.leadsFor(term) {
 			return // asked again of the next leader
 		}
 		for _, w := range work {
 			if err != nil {
-				m.forgetWork(w)
+				l.forgetWork(w)
 				continue
 			}
 			for i := range w.items {
-				m.answerItem(leaseSlot{w, i})
+				l.answerItem(leaseSlot{w, i})
 			}
 		}
 	})
 }
 
 // answerItem answers one question, if it can be at once. The member is proved to lead.
-func (m *Member) answerItem(s leaseSlot) {
-	item, now := s.work.items[s.at], m.now()
+func (l *leaseLeader) answerItem(s leaseSlot) {
+	item, now := s.work.items[s.at], l.now()
 	if item.op == opTime {
-		granted, remaining, found := m.leases.lessor.Time(now, item.id)
-		m.answerSlot(s, LeaseTTL{Granted: granted, Remaining: remaining, Found: found})
+		granted, remaining, found := l.lessor.Time(now, item.id)
+		l.answerSlot(s, LeaseTTL{Granted: granted, Remaining: remaining, Found: found})
 		return
 	}
-	ttl, renewal := m.leases.lessor.Renew(now, item.id)
+	ttl, renewal := l.lessor.Renew(now, item.id)
 	switch renewal {
 	case lessor.Unknown:
-		m.answerSlot(s, LeaseTTL{})
+		l.answerSlot(s, LeaseTTL{})
 	case lessor.Renewed:
-		m.leaseCounts.Renewed++
-		m.answerSlot(s, LeaseTTL{Granted: ttl, Found: true})
+		l.counts.Renewed++
+		l.answerSlot(s, LeaseTTL{Granted: ttl, Found: true})
 	case lessor.Clear:
 		// A leader after this one would go on from the checkpoint: it has to be undone before the client is told that it has the full
 		// TTL.
-		m.leases.clearing[item.id] = append(m.leases.clearing[item.id], s)
-		m.maybeClear(item.id)
+		l.clearing[item.id] = append(l.clearing[item.id], s)
+		l.maybeClear(item.id)
 	}
 }
 
 // maybeClear has a checkpoint of 0 proposed, which means the full TTL, unless one is on its way.
-func (m *Member) maybeClear(id int64) {
-	if token := m.leases.lessor.Clearing(id); token != 0 {
-		m.leases.toClear = append(m.leases.toClear, clearance{id, token})
-		m.wanted = true
+func (l *leaseLeader) maybeClear(id int64) {
+	if token := l.lessor.Clearing(id); token != 0 {
+		l.toClear = append(l.toClear, clearance{id, token})
+		l.wanted = true
 	}
 }
 
-// clearLeases proposes the checkpoints of 0 that came up since the last turn, many in one request: where all leases are renewed at once,
+// clear proposes the checkpoints of 0 that came up since the last turn, many in one request: where all leases are renewed at once,
 // they take no room from what clients propose.
-func (m *Member) clearLeases() {
-	l := m.leases.lessor
-	for len(m.leases.toClear) > 0 {
-		n := min(len(m.leases.toClear), maxCheckpointsPerRequest)
-		part := m.leases.toClear[:n:n]
-		m.leases.toClear = m.leases.toClear[n:]
+func (l *leaseLeader) clear() {
+	of := l.lessor
+	for len(l.toClear) > 0 {
+		n := min(len(l.toClear), maxCheckpointsPerRequest)
+		part := l.toClear[:n:n]
+		l.toClear = l.toClear[n:]
 		request := &pb.LeaseCheckpointRequest{Checkpoints: make([]*pb.LeaseCheckpoint, n)}
 		for i, c := range part {
 			request.Checkpoints[i] = &pb.LeaseCheckpoint{ID: c.id}
 		}
-		m.proposals.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(_ Applied, err error) {
-			if m.leases.lessor != l {
+		l.bound.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(_ Applied, err error) {
+			if l.lessor != of {
 				return // of another term
 			}
 			for _, c := range part {
-				l.Cleared(m.now(), c.id, c.token, err == nil)
+				of.Cleared(l.now(), c.id, c.token, err == nil)
 				if err != nil {
 					// Raft may take no proposals for a while, as when leadership is handed over.
-					m.leases.again = append(m.leases.again, c.id)
+					l.again = append(l.again, c.id)
 				} else {
-					m.answerCleared(c.id)
+					l.answerCleared(c.id)
 				}
 			}
 		})
 	}
-	m.leases.toClear = nil
+	l.toClear = nil
 }
 
 // answerCleared goes on with the questions that waited for a checkpoint of 0.
-func (m *Member) answerCleared(id int64) {
-	slots := m.leases.clearing[id]
-	delete(m.leases.clearing, id)
+func (l *leaseLeader) answerCleared(id int64) {
+	slots := l.clearing[id]
+	delete(l.clearing, id)
 	for _, s := range slots {
-		m.answerItem(s)
+		l.answerItem(s)
 	}
 }
 
-func (m *Member) answerSlot(s leaseSlot, t LeaseTTL) {
+func (l *leaseLeader) answerSlot(s leaseSlot, t LeaseTTL) {
 	w := s.work
 	w.times[s.at] = t
 	if w.left--; w.left == 0 {
 		w.items = nil // only the answer is remembered
-		m.sendLeaseAnswer(w)
+		l.send(w)
 	}
 }
 
-func (m *Member) sendLeaseAnswer(w *leaseWork) {
-	if w.from == m.config.ID {
-		m.answerAsks(w.sequence, w.times)
+func (l *leaseLeader) send(w *leaseWork) {
+	if w.from == l.config.ID {
+		l.own.answer(w.sequence, w.times)
 		return
 	}
 	reply := leaseReply{incarnation: w.incarnation, sequence: w.sequence, times: w.times}
-	m.ports.Network.Send(w.from, port.Normal, reply.encode())
+	l.ports.Network.Send(w.from, port.Normal, reply.encode())
 }
 
 // forgetWork lets questions be asked again: this leader could not prove itself in time.
-func (m *Member) forgetWork(w *leaseWork) {
-	if a := m.leases.askers[w.from]; a != nil && a.work[w.sequence] == w {
+func (l *leaseLeader) forgetWork(w *leaseWork) {
+	if a := l.askers[w.from]; a != nil && a.work[w.sequence] == w {
 		delete(a.work, w.sequence)
 	}
-	if w.from != m.config.ID {
-		return
-	}
-	for _, f := range m.asks.flights {
-		if f.sequence == w.sequence {
-			f.term = 0
-		}
+	if w.from == l.config.ID {
+		l.own.askAgain(w.sequence)
 	}
 }
 
-// tickLeases proposes what the time makes due: the end of leases, and checkpoints.
-func (m *Member) tickLeases() {
-	l := m.leases.lessor
-	if l == nil || m.stopping || !m.leadsFor(m.term) || m.proposals.boundWait() {
+// tick proposes what the time makes due: the end of leases, and checkpoints.
+func (l *leaseLeader) tick(now port.Instant) {
+	if l.lessor == nil || l.stopping || !l.leadsFor(l.term) || l.bound.boundWait() {
 		return
 	}
-	again := m.leases.again
-	m.leases.again = nil
+	again := l.again
+	l.again = nil
 	for _, id := range again {
-		m.answerCleared(id)
+		l.answerCleared(id)
 	}
-	now := m.now()
-	// The expiry of a lease waits for requests that end it: by then the id may be that of another lease, which must not be ended for the deadline
-	// of the old one.
-	for _, id := range l.Expired(now, maxExpiredPerTick, m.relays.ends) {
+	for _, id := range l.lessor.Expired(now, maxExpiredPerTick, l.ending) {
 		request := &pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: id}}
-		m.proposals.proposeBound(request, func(_ Applied, err error) {
+		l.bound.proposeBound(request, func(_ Applied, err error) {
 			if err == nil {
-				m.leaseCounts.Expired++
+				l.counts.Expired++
 			}
 		})
 	}
-	due := l.Checkpoints(now, maxCheckpointsPerTick)
+	due := l.lessor.Checkpoints(now, maxCheckpointsPerTick)
 	for len(due) > 0 {
 		n := min(len(due), maxCheckpointsPerRequest)
 		request := &pb.LeaseCheckpointRequest{Checkpoints: make([]*pb.LeaseCheckpoint, n)}
@@ -322,6 +351,6 @@ func (m *Member) tickLeases() {
 			request.Checkpoints[i] = &pb.LeaseCheckpoint{ID: c.ID, Remaining_TTL: c.Remaining}
 		}
 		due = due[n:]
-		m.proposals.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(Applied, error) {})
+		l.bound.proposeBound(&pb.InternalRaftRequest{LeaseCheckpoint: request}, func(Applied, error) {})
 	}
 }

@@ -24,10 +24,9 @@ type Member struct {
 	newborn      *newborn // not nil: it is not decided yet how this member's log begins
 
 	// What clients wait for, and leases.
-	reads       reads
-	asks        leaseAsks
-	leases      leaseLeader
-	leaseCounts LeaseCounts
+	reads  *reads
+	asks   *leaseAsks
+	leases leaseLeader
 
 	// Duties, and the list of them.
 	heartbeats  heartbeats
@@ -56,7 +55,10 @@ func newMember(config Config, ports Ports) *Member {
 	m.proposals = newProposals(c, &m.relays, &m.compactions)
 	m.peers = peers{core: c, writer: &m.writer, outdated: m.transfers.outdated, handleReady: m.handleReadyWithin}
 	m.acquaintance = acquaintance{core: c, writer: &m.writer, propose: m.proposals.proposeBound}
-	m.resetLeases()
+	m.reads = newReads(c, &m.views)
+	m.asks = newLeaseAsks(c, &m.leases)
+	m.leases = leaseLeader{core: c, bound: m.proposals, proof: m.reads, own: m.asks, ending: m.relays.ends}
+	m.leases.forget()
 	m.heartbeats = heartbeats{core: c}
 	m.catchUps = catchUps{core: c, entries: m.entries, writer: &m.writer}
 	m.offers = offers{core: c, views: &m.views}
@@ -110,9 +112,9 @@ func (m *Member) receive(from port.MemberID, payload []byte) error {
 	case kindChunkAck:
 		return m.transfers.sender.HandleAck(from, payload)
 	case kindLease:
-		return m.handleLeaseRequest(from, payload)
+		return m.leases.receive(from, payload)
 	case kindLeaseAnswer:
-		return m.handleLeaseAnswer(payload)
+		return m.asks.receive(payload)
 	}
 	return fmt.Errorf("unknown kind %d", kind)
 }
@@ -137,8 +139,7 @@ func (m *Member) stopServing() {
 // stopAll answers all that waits.
 func (m *Member) stopAll() {
 	m.proposals.stop()
-	m.stopReads()
-	m.stopAsks()
-	m.resetLeases()
+	m.reads.stop()
+	m.asks.stop()
 	m.duties.end()
 }

@@ -19,14 +19,14 @@ func (m *Member) handleReady() {
 			m.noteRole()
 		}
 		if len(rd.ReadStates) > 0 {
-			m.confirmReads(rd.ReadStates)
+			m.reads.confirm(rd.ReadStates)
 		}
 		for _, msg := range holdVoteRequests(rd.Messages) {
 			if m.dispatch(msg); m.failed != nil {
 				return
 			}
 		}
-		m.askPostponed()
+		m.reads.askPostponed()
 	}
 }
 
@@ -113,13 +113,10 @@ func (m *Member) noteRole() {
 	if changed {
 		// What this member did as leader is over.
 		m.relays.begin()
-		m.resetLeases()
 		m.proposals.begin()
 		m.duties.begin(term)
-	}
-	if changed && leader != 0 {
-		m.askAgain()
-		m.resendAsks()
+		m.reads.begin()
+		m.asks.begin() // after the duties: a new leader's are ready for its own questions
 	}
 }
 
@@ -158,7 +155,7 @@ func (m *Member) applyBatch(index, term uint64, data []byte) {
 	results, fresh := m.machine.ApplyBatch(index, term, b, own || leases)
 	m.relays.applied(b)
 	if leases && fresh {
-		m.noteLeases(b.Requests, results)
+		m.leases.note(b.Requests, results)
 	}
 	if own && fresh {
 		m.proposals.answer(b.Sequence, index, results)

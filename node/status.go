@@ -42,10 +42,6 @@ type Status struct {
 // Status returns the member's state. Call it within a turn.
 func (m *Member) Status() Status {
 	applied, _ := m.machine.Applied()
-	held := 0
-	if m.leases.lessor != nil {
-		held = m.leases.lessor.Len()
-	}
 	pinned, oldest := m.machine.PinnedViews()
 	return Status{
 		ID:               m.config.ID,
@@ -57,14 +53,14 @@ func (m *Member) Status() Status {
 		Committed:        m.raft.BasicStatus().GetCommit(),
 		Applied:          applied,
 		PendingProposals: m.proposals.window.Count(),
-		PendingReads:     m.reads.count,
+		PendingReads:     m.reads.window.Count(),
 		ProposalsFailed:  m.proposals.window.Failed(),
-		SlowReads:        m.reads.slow,
-		ReadsFailed:      m.reads.failed,
+		SlowReads:        m.reads.window.Retried(),
+		ReadsFailed:      m.reads.window.Failed(),
 		LateHeartbeats:   m.heartbeats.late,
 		Installing:       m.transfers.receiver.Installing(),
-		Leases:           m.leaseCounts,
-		LeasesHeld:       held,
+		Leases:           m.leases.counts,
+		LeasesHeld:       m.leases.held(),
 		SnapshotIndex:    m.writer.marked.index,
 		LogBytes:         m.snapshots.bytesSince,
 		PinnedViews:      pinned,

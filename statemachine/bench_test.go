@@ -143,7 +143,7 @@ func BenchmarkPut_Leased(b *testing.B) {
 	}
 }
 
-// BenchmarkTurn_OnePut applies a batch of one put, of one of five proposers, and publishes a view: what a member does for a lone client.
+// BenchmarkTurn_OnePut applies a batch of one put and publishes a view, as a member does for a lone client. Five proposers take turns.
 func BenchmarkTurn_OnePut(b *testing.B) {
 	m := statemachine.New()
 	request := []*pb.InternalRaftRequest{{Put: &pb.PutRequest{Key: []byte("key"), Value: make([]byte, 256)}}}

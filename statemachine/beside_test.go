@@ -55,7 +55,7 @@ func (g *grown) copy() *grown {
 	return &grown{t: g.t, m: m}
 }
 
-// memory is where the bytes of all versions of a machine lie.
+// memory tells where in memory the bytes of each version lie, and how many they are.
 func (g *grown) memory() map[*byte]int {
 	all := make(map[*byte]int)
 	walk := g.m.Publish().Walk()
@@ -67,7 +67,7 @@ func (g *grown) memory() map[*byte]int {
 	return all
 }
 
-// fresh is how many bytes of g's versions are not in old's memory, and of how many in all.
+// fresh counts the bytes of g's versions that are not in old's memory, and all of them.
 func (g *grown) fresh(old *grown) (fresh, all int) {
 	shared := old.memory()
 	for at, n := range g.memory() {
@@ -79,7 +79,7 @@ func (g *grown) fresh(old *grown) (fresh, all int) {
 	return fresh, all
 }
 
-// A member that takes over a snapshot holds what it has already once, also where compactions came between, with small and large values.
+// A member that takes over a snapshot keeps one copy of what it had already. That holds with small and large values, and after compactions.
 func TestRestoreBeside_HoldsWhatIsThereOnce(t *testing.T) {
 	for _, size := range []int{10, 100 << 10} {
 		for _, compacted := range []string{"neither", "the new state", "both"} {
@@ -112,8 +112,8 @@ func TestRestoreBeside_HoldsWhatIsThereOnce(t *testing.T) {
 	}
 }
 
-// Whatever is beside, a former state, a later one or that of another cluster, the restored machine is that of the snapshot, and stays it
-// while both go on.
+// The state beside may be an earlier one, a later one or that of another cluster: the restored machine is that of the snapshot. It stays so while
+// both go on.
 func TestRestoreBeside_IsRestore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		change := func(g *grown, n int) {

@@ -28,7 +28,7 @@ func txnOp(success, failure ops) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: r}}
 }
 
-// TestCheckTxn_OverlappingWrites holds what etcd 3.7.3 answers to the same transactions, asked of its stock binary.
+// TestCheckTxn_OverlappingWrites compares with what stock etcd 3.7.3 answered to the same transactions.
 func TestCheckTxn_OverlappingWrites(t *testing.T) {
 	duplicate := rpctypes.ErrGRPCDuplicateKey
 	for _, c := range []struct {

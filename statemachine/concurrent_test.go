@@ -11,8 +11,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestView_ReadWhileTheMachineGoesOn lets goroutines check views while keys come, change, go and are compacted away. Each
-// transaction sets all keys to its revision, or deletes them all, so that a view that mixes two revisions shows.
+// TestView_ReadWhileTheMachineGoesOn has goroutines check views while keys are created, changed, deleted and compacted away. Each
+// transaction sets all keys to its revision, or deletes them all: a view that mixes two revisions is noticed.
 // Run it with -race.
 func TestView_ReadWhileTheMachineGoesOn(t *testing.T) {
 	const keys, rounds, readers = 40, 300, 3

@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// batchOf frames bodies as the requests of a batch.
+// batchOf encodes a batch whose requests are encoded already.
 func batchOf(bodies ...[]byte) []byte {
 	b := []byte{1, 7, 8, 9}
 	b = binary.AppendUvarint(b, uint64(len(bodies)))
@@ -25,7 +25,7 @@ func batchOf(bodies ...[]byte) []byte {
 	return b
 }
 
-// sameAsProto holds DecodeBatch's reading of one request against proto.Unmarshal's.
+// sameAsProto compares how DecodeBatch and proto.Unmarshal read one request.
 func sameAsProto(t rapid.TB, body []byte) {
 	t.Helper()
 	var want pb.InternalRaftRequest

@@ -11,7 +11,7 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// changesOf lists the changes of a range, as far as an iterator has them.
+// changesOf lists those of an iterator's changes that are in a range.
 func changesOf(events statemachine.EventIterator, key, end string, until int64) (list []string) {
 	for e, ok := events.Next(); ok; e, ok = events.Next() {
 		k := string(e.Key())
@@ -26,7 +26,7 @@ func changesOf(events statemachine.EventIterator, key, end string, until int64) 
 	return list
 }
 
-// eventsInCheck has views of a changing store say the same by the keys as by the log.
+// eventsInCheck compares what views of a changing store find by the keys with what they find in the log.
 func eventsInCheck(t *testing.T, seed uint64) (sought int) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	m := statemachine.New()
@@ -113,7 +113,7 @@ func TestView_EventsInAreTheEventsOfTheRange(t *testing.T) {
 	}
 }
 
-// What a key has seen is found without a look at what all others have.
+// The changes of one key are found without a walk over those of all others.
 func TestView_EventsInOfFewKeysAreFew(t *testing.T) {
 	m := statemachine.New()
 	var index uint64

@@ -5,7 +5,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// world is what a generator knows of the store it aims at, so that revisions and leases hit as well as miss.
+// world is what a generator knows of the store, so that some of the revisions and leases that it draws exist, and some do not.
 type world struct {
 	rev, compacted int64
 }
@@ -18,7 +18,7 @@ func genEnd(t *rapid.T) []byte {
 	return []byte(rapid.SampledFrom([]string{"", "", "\x00", "b", "c", "g", "a", "z"}).Draw(t, "end"))
 }
 
-// genRevision is mostly the head's, often a readable one, at times a compacted or future one.
+// genRevision mostly draws the head's revision, often another one that can be read, and at times a compacted or a future one.
 func (w world) genRevision(t *rapid.T) int64 {
 	switch rapid.IntRange(0, 9).Draw(t, "which revision") {
 	case 0:

@@ -6,7 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestHashKV_IsEtcds holds HashKV to what stock etcd 3.7.3 answered of the same history.
+// TestHashKV_IsEtcds compares HashKV with what stock etcd 3.7.3 answered after the same requests.
 func TestHashKV_IsEtcds(t *testing.T) {
 	m := newMember()
 	want := func(rev int64, hash uint32, compacted int64) {

@@ -20,8 +20,8 @@ type held struct {
 	model *model.State
 }
 
-// twins are two machines fed the same log, one that answers and one that only follows, and the model of both. They compact
-// at different times, and either may be replaced by what its snapshot restores.
+// twins are two machines that are fed the same log, and the model of both. One machine makes answers, the other does not. They compact at different
+// times, and either may be replaced by what its snapshot restores.
 type twins struct {
 	leader, follower *statemachine.Machine
 	model            *model.State
@@ -114,7 +114,7 @@ func (w *twins) release(t *rapid.T) {
 	w.held = append(w.held[:i], w.held[i+1:]...)
 }
 
-// read compares what a view answers with the model as of then.
+// read compares the answers of a view, perhaps of an old one, with those of the model as it was then.
 func (w *twins) read(t *rapid.T) {
 	h := held{w.machine(t).Publish(), w.model}
 	if len(w.held) > 0 && rapid.Bool().Draw(t, "an old view") {
@@ -158,7 +158,7 @@ func checkRead(t *rapid.T, h held, r *pb.RangeRequest) {
 	}
 }
 
-// checkEvents replays the view's events onto its oldest readable revision: that must give every later revision.
+// checkEvents takes the oldest revision that can be read, and makes the changes that the view's events tell. That must give each later revision.
 func checkEvents(t *rapid.T, h held) {
 	from := max(h.model.CompactRevision(), 1)
 	at := func(rev int64) map[string]*mvccpb.KeyValue {
@@ -269,7 +269,7 @@ func snapshotOf(t *rapid.T, m *statemachine.Machine) []byte {
 	return data
 }
 
-// counted holds the running sum of what is stored to one that is made anew, and the sizes that are published to both.
+// counted compares the published sizes with a sum that is made anew.
 func (w *twins) counted(t *rapid.T) {
 	for _, m := range []*statemachine.Machine{w.leader, w.follower} {
 		if total, _ := m.Published().Sizes(); !m.Unpublished() && total != m.Recount() {
@@ -278,7 +278,7 @@ func (w *twins) counted(t *rapid.T) {
 	}
 }
 
-// end compacts everything and holds the accounting against that of a machine built from nothing.
+// end compacts everything. Then both machines must count the same bytes.
 func (w *twins) end(t *rapid.T) {
 	for len(w.held) > 0 {
 		w.release(t)

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Parts of a range, put together, are the range as it was at their revision, whatever has happened to the keys since.
+// Parts of a range, put together, are the whole range at their revision, even if the keys have changed since.
 func TestRangePart_PartsMakeTheRange(tb *testing.T) {
 	rapid.Check(tb, func(t *rapid.T) {
 		m := newMember()

@@ -10,7 +10,7 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// Who asks for the first alone gets what is first for those who ask for more, also where many are equal in what is sorted by.
+// A request with limit 1 gets the same first key-value as one without a limit, also if many are equal in what they are sorted by.
 func TestRange_TheFirstIsTheFirst(t *testing.T) {
 	m := statemachine.New()
 	var index uint64

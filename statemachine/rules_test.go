@@ -346,7 +346,7 @@ func TestApply_OutOfOrderIsABug(t *testing.T) {
 	}
 }
 
-// TestStateHash_TellsStatesApart applies one request to equal machines, for which all else is equal.
+// TestStateHash_TellsStatesApart applies another request to each of several equal machines: all their hashes must differ.
 func TestStateHash_TellsStatesApart(t *testing.T) {
 	granted := func(id, ttl int64) *pb.InternalRaftRequest {
 		return &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: id, TTL: ttl}}

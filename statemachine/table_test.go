@@ -8,7 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// A table that is declared but not listed would be in no snapshot and in no hash, and two with one letter would be read as one.
+// A table that is declared but not listed would be in no snapshot and in no hash. The rows of two tables with one letter would be mixed up.
 func TestTables_AreAllListedOnce(t *testing.T) {
 	set := New().tables
 	listed := map[any]bool{}
@@ -48,7 +48,7 @@ func (g *grown) change(c MemberChange) {
 	}
 }
 
-// What one view's walk finds, a builder makes the same state of: without a snapshot in between.
+// A builder makes the same state of what a walk tells, without a snapshot in between.
 func TestBuilder_MakesWhatAWalkFound(t *testing.T) {
 	g := walked(t)
 	for i := range 2000 {

@@ -13,10 +13,11 @@ func (d *Driver) Turn(fn func(m calls.Member)) bool {
 	return d.inbox.push(item{kind: itemDone, fn: func() { fn(d.member) }})
 }
 
-// Begin makes a call that may take long and has something to give back when its caller is gone, such as a place in a queue. begin is
-// run in a turn; it calls done in that turn or a later one, and returns how to cancel the call, or nil if that is not possible. Begin
-// returns nil once done was called. When ctx ends before that it returns ctx's error at once, and the call is cancelled in a turn; done
-// may be called after that, and nobody minds. When the member ends first, Begin returns ErrStopped.
+// Begin makes a call that may take long, and that has something to give back when its caller is gone, such as a place in a queue. begin is run in a turn. It calls
+// done in that turn or a later one, and returns how to cancel the call, or nil if the call can't be cancelled.
+//
+// Begin returns nil once done was called. When ctx ends before that, Begin returns ctx's error at once, and the call is cancelled in a turn. It does no harm if done
+// is called after that. When the member ends first, Begin returns ErrStopped.
 func (d *Driver) Begin(ctx context.Context, begin func(m calls.Member, done func()) (cancel func())) error {
 	if err := ctx.Err(); err != nil {
 		return err

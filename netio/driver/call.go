@@ -7,15 +7,15 @@ import (
 	calls "github.com/detcd/detcd/node/call"
 )
 
-// States of a call. It leaves callWaiting once, and whoever takes it from there decides: the answerer delivers, the caller gives up.
+// States of a call. It leaves callWaiting once. Whoever changes the state decides how the call ends: the one who answers delivers, or the caller gives up.
 const (
 	callWaiting uint32 = iota
 	callAnswered
 	callAbandoned
 )
 
-// call is one caller's wait for the member. Calls are used again: after an answer the caller gives the call back, after giving
-// up the late answer does, so that it never meets another caller's.
+// call is one caller's wait for the member. Calls are used again. After an answer the caller gives the call back. Where the caller has given up, the late answer
+// gives it back: so a late answer never reaches another caller.
 type call struct {
 	state    atomic.Uint32
 	driver   *Driver

@@ -159,9 +159,9 @@ func (d *Driver) Fail(err error) {
 // errors, until Stop.
 func (d *Driver) Failed() <-chan error { return d.failed }
 
-// Stop ends the member: it hands leadership over, what waits is answered, running work is finished. After StopLimit, or when
-// ctx is done, it is cut off as by a crash, and the answer is ErrNotGraceful. Later calls wait for the first one and answer
-// the same. A driver that was never started is stopped too.
+// Stop ends the member. The member hands leadership over, answers what waits, and finishes the work that runs. After StopLimit, or when ctx is done, it is cut
+// off as by a crash, and Stop returns ErrNotGraceful. Later calls of Stop wait for the first one and return the same. A driver that was never started can be
+// stopped, too.
 func (d *Driver) Stop(ctx context.Context) error {
 	d.stop.Do(func() { d.stopped = d.stopOnce(ctx) })
 	return d.stopped
@@ -232,8 +232,8 @@ func (d *Driver) closeInbox() {
 // maxSpareItems is the largest inbox that is kept for use again.
 const maxSpareItems = 1 << 14
 
-// turn handles what has come. Messages go before timers: after a pause, a heartbeat that waits here must be seen before the
-// timer that would miss it.
+// turn handles what has come. Messages go before timers. After a pause a heartbeat may wait here: it must be seen before the timer that would find it
+// missing.
 func (d *Driver) turn(items []item) {
 	handled := 0
 	defer d.caught(func() { d.giveUp(items[handled:]) })
@@ -250,8 +250,8 @@ func (d *Driver) turn(items []item) {
 	}
 }
 
-// guest takes one turn in place of the driver's goroutine, which sleeps. It reports whether that one has something to do then: a timer
-// that was set in this turn may be due before what it waits for.
+// guest takes one turn in place of the driver's goroutine, which sleeps. It reports whether that goroutine has something to do after the turn: a timer
+// that was set in the turn may be due before the alarm that the goroutine waits for.
 func (d *Driver) guest(items []item) (again bool) {
 	d.turn(items)
 	return d.finished || d.clock.dueBeforeAlarm()

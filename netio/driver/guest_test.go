@@ -31,7 +31,7 @@ func TestGuest_TakesTheTurn(t *testing.T) {
 	var d *Driver
 	f.onReceive = func([]byte) {
 		d.inbox.mu.Lock()
-		visited = append(visited, d.inbox.visited)
+		visited = append(visited, d.inbox.guestInTurn)
 		d.inbox.mu.Unlock()
 	}
 	d = f.start(Options{})

@@ -26,8 +26,8 @@ type item struct {
 	fn      func()
 }
 
-// inbox is what waits for the next turn, in the order it came. Only messages are bounded by it: of calls there is one per
-// goroutine that waits, and of finished work as much as the member has asked for.
+// inbox is what waits for the next turn, in the order it came. It bounds messages only. Calls are bounded by the goroutines that wait for them, and finished work by
+// what the member has asked for.
 type inbox struct {
 	mu       sync.Mutex
 	items    []item
@@ -37,12 +37,13 @@ type inbox struct {
 	// sleeping says that the reader waits on wake, or is about to.
 	sleeping bool
 	wake     chan struct{} // capacity 1
-	// A guest is a goroutine that puts something in while the reader sleeps, and takes the turn itself; visited says that one is at it, and
-	// rung that the reader's alarm came meanwhile, so that it waits for wake. guest takes the turn and says whether the reader should
-	// look again then.
-	guest   func(items []item) (again bool)
-	visited bool
-	rung    bool
+	// A guest is a goroutine that puts something in while the reader sleeps, and takes the turn itself. guest takes that turn, and says whether the
+	// reader should look again after it.
+	guest func(items []item) (again bool)
+	// guestInTurn says that a guest's turn goes on.
+	guestInTurn bool
+	// alarmFired says that the reader's alarm came during that turn. The reader now waits for wake.
+	alarmFired bool
 	// room is signalled to those who wait to put a message in.
 	room    sync.Cond
 	waiting int
@@ -94,14 +95,14 @@ func (b *inbox) pushMessage(from port.MemberID, payload []byte) {
 	b.unlockAndServe()
 }
 
-// unlockAndServe has what was put in handled: by the reader, if it is awake; else by the caller itself, in one turn. That saves waking the
-// reader, which costs a lone request more than its turn does. What comes meanwhile is the reader's.
+// unlockAndServe sees to it that what was put in is handled. Where the reader is awake, the reader does that. Where it sleeps, the caller does, in one turn: to wake the
+// reader costs a lone request more than the turn. What comes during that turn is left to the reader.
 func (b *inbox) unlockAndServe() {
 	if !b.sleeping || b.guest == nil {
 		b.unlockAndWake()
 		return
 	}
-	b.sleeping, b.visited = false, true
+	b.sleeping, b.guestInTurn = false, true
 	b.mu.Unlock()
 	// As the reader does: whoever is ready to put something in goes first.
 	runtime.Gosched()
@@ -111,9 +112,9 @@ func (b *inbox) unlockAndServe() {
 	again := b.guest(items)
 	b.recycle(items)
 	b.mu.Lock()
-	b.visited = false
-	if again || b.rung || b.closed || len(b.items) > 0 {
-		b.rung = false
+	b.guestInTurn = false
+	if again || b.alarmFired || b.closed || len(b.items) > 0 {
+		b.alarmFired = false
 		b.mu.Unlock()
 		b.wake <- struct{}{}
 		return
@@ -122,7 +123,7 @@ func (b *inbox) unlockAndServe() {
 	b.mu.Unlock()
 }
 
-// unlockAndWake wakes a sleeping reader, once a sleep: a reader that is awake will look again by itself.
+// unlockAndWake wakes a reader that sleeps, once for each sleep. A reader that is awake looks again by itself.
 func (b *inbox) unlockAndWake() {
 	wake := b.sleeping
 	b.sleeping = false
@@ -132,8 +133,8 @@ func (b *inbox) unlockAndWake() {
 	}
 }
 
-// take returns all items, as soon as there are some, or none where a timer of c is due or a guest says that there is something to do. What
-// it returned before may be used again. It reports false when the inbox is closed.
+// take waits until there are items, and returns all of them. It returns none where a timer of c is due, or a guest says that there is something to do. The slice
+// that it returned before may be used again. It reports false when the inbox is closed.
 func (b *inbox) take(c *clock) (items []item, open bool) {
 	for slept := false; ; slept = true {
 		b.mu.Lock()
@@ -186,7 +187,7 @@ func (b *inbox) recycle(items []item) {
 	}
 }
 
-// sleep waits for wake, or for the alarm. After either there is a turn to take, even if nothing was put in.
+// sleep waits for wake, or for the alarm. After either the reader takes a turn, even if nothing was put in.
 func (b *inbox) sleep(c *clock, alarm <-chan time.Time) {
 	select {
 	case <-b.wake:
@@ -195,8 +196,8 @@ func (b *inbox) sleep(c *clock, alarm <-chan time.Time) {
 	}
 	b.mu.Lock()
 	switch {
-	case b.visited:
-		b.rung = true
+	case b.guestInTurn:
+		b.alarmFired = true
 		b.mu.Unlock()
 		<-b.wake
 	case b.sleeping:

@@ -99,8 +99,8 @@ var Txn = Unary[*pb.TxnRequest, *pb.TxnResponse]{
 	},
 }
 
-// Compact forgets history (KV.Compact). The log orders it, and what is compacted can't be read any more at once. Its memory follows in small
-// steps; the answer to a physical one waits for that.
+// Compact forgets history (KV.Compact). From its place in the log on, what is compacted can't be read any more. The memory is freed after that, in small steps. The
+// answer to a physical compaction waits for that.
 var Compact = Unary[*pb.CompactionRequest, *pb.CompactionResponse]{
 	Method: pb.KV_Compact_FullMethodName,
 	Begin: func(l Limits, r *pb.CompactionRequest) (Step, error) {
@@ -127,8 +127,8 @@ func propose(l Limits, r *pb.InternalRaftRequest) (Step, error) {
 	return Step{Way: Proposed, Request: r}, nil
 }
 
-// mayBeStale says whether a read-only transaction asks for no more than some state of the past. etcd puts every nested transaction through
-// the log, so nobody expects a stale answer from one that holds one.
+// mayBeStale says whether a read-only transaction may be answered from an old state. A transaction that holds another one may not: etcd puts those through the log,
+// so nobody expects a stale answer from them.
 func mayBeStale(r *pb.TxnRequest) bool {
 	for _, ops := range [][]*pb.RequestOp{r.GetSuccess(), r.GetFailure()} {
 		for _, op := range ops {

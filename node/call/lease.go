@@ -86,8 +86,8 @@ var LeaseTimeToLive = Unary[*pb.LeaseTimeToLiveRequest, *pb.LeaseTimeToLiveRespo
 	},
 }
 
-// LeaseLeases lists all leases (Lease.LeaseLeases), soonest end first at the leader, which alone knows when they end; by id elsewhere, where etcd's order means
-// nothing. etcd answers from what the member happens to have, here a lease that was granted before is always there.
+// LeaseLeases lists all leases (Lease.LeaseLeases). The leader, which alone knows when they end, lists the one that ends soonest first. Other members list them by
+// id; etcd's order means nothing there. etcd answers from what the member happens to know. Here every lease that was granted before the call is in the list.
 var LeaseLeases = Unary[*pb.LeaseLeasesRequest, *pb.LeaseLeasesResponse]{
 	Method: pb.Lease_LeaseLeases_FullMethodName,
 	Begin:  func(Limits, *pb.LeaseLeasesRequest) (Step, error) { return Step{Way: Linearized, Ends: true}, nil },

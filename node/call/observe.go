@@ -25,13 +25,12 @@ type observer struct {
 	over     bool
 }
 
-// Observe tells each who leads, and then of each change: another leader, or another value of the same one (Election.Observe). Changes
-// come in the order of revisions, none twice; times without a leader are passed over in silence. The header's revision is that of
-// the change. Where the history was compacted before it was looked at, or a snapshot took its place, what was missed is left out, but
-// never who leads now.
+// Observe calls each with the leader of now, and then at each change: another leader, or another value of the same leader (Election.Observe). Changes come in the
+// order of revisions, none twice. Nothing is said of times without a leader. The header's revision is that of the change. Where the history was compacted before it
+// was looked at, or a snapshot took its place, what was missed is left out, but never who leads now.
 //
-// It begins in a turn and goes on in turns; each must not block. done is called once: with ErrGRPCCanceled after cancel, which
-// is to be called in a turn, or when the member can't go on.
+// It begins in a turn and goes on in turns; each must not block. done is called once: with ErrGRPCCanceled after cancel, or when the member can't go on. cancel is
+// to be called in a turn.
 func Observe(g *Gate, m Member, who Caller, r *v3electionpb.LeaderRequest, each func(*v3electionpb.LeaderResponse), done func(error)) (cancel func()) {
 	o := &observer{member: m, prefix: queuePrefix(r.GetName()), each: each, done: done}
 	if _, err := g.admit(who, m, v3electionpb.Election_Observe_FullMethodName, r); err != nil {
@@ -75,8 +74,8 @@ func (o *observer) begin() {
 	})
 }
 
-// wake is called while a view is being published, so the changes are looked at later: a linearized read is how a member is asked to
-// call back. Whatever it answers, and late or not, what this member knows by then is told: nothing newer is promised.
+// wake is called while a view is being published, so the changes are looked at later. To be called back, it asks the member for a linearized read. What the read
+// answers does not matter: the observer tells what this member knows by then, and promises nothing newer.
 func (o *observer) wake() {
 	if o.over {
 		return
@@ -114,8 +113,8 @@ func (o *observer) follow() {
 	o.next = max(o.next, head+1)
 }
 
-// walk finds the leader after each revision that may have changed it: one that touches the leader's key, or any of the election's keys
-// while nobody leads. Whoever is not the first can't come to lead by a change of its own.
+// walk finds the leader after each revision that may have changed it. Such a revision touches the leader's key, or, while nobody leads, any key of the election. A
+// key that is not the first can't come to lead by a change of its own.
 func (o *observer) walk(v *statemachine.View, events statemachine.EventIterator) {
 	pending := int64(0)
 	for e, ok := events.Next(); ok && !o.over; e, ok = events.Next() {
@@ -140,7 +139,7 @@ func (o *observer) concerns(key []byte) bool {
 	return string(key) >= string(o.prefix) && string(key) < string(prefixEnd(o.prefix))
 }
 
-// see tells of the leader at a revision, if it is another than the last one told of.
+// see tells who leads at a revision, unless that is what it told last.
 func (o *observer) see(v *statemachine.View, rev int64) {
 	r := firstUnder(o.prefix)
 	r.Revision = rev

@@ -180,14 +180,14 @@ func (p *Pending[Req, Resp]) Release() {
 	}
 }
 
-// overQuota is the alarm to be raised in place of a request that there is no room for; nil: there is. See OverQuota.
+// overQuota is the alarm to be raised in place of a request that there is no room for; nil: there is.
 func (g *Gate) overQuota(r *pb.InternalRaftRequest, at Local, self port.MemberID) *pb.InternalRaftRequest {
 	if g.Limits.QuotaBytes <= 0 {
 		return nil
 	}
 	v := at.AcquireView()
 	defer v.Release()
-	return OverQuota(g.Limits, r, v, self)
+	return overQuota(g.Limits, r, v, self)
 }
 
 // raised is the answer to a request that there was no room for, once the alarm is up, or can't be.

@@ -12,22 +12,22 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// contender is one call's wait for its turn, which is all that a lock and an election are: keys under a prefix, each bound to a lease and
-// named for it, queue up in the order of their creation, and the first one holds or leads. The layout is that of etcd's client library, so
-// that it may contend beside these calls.
+// contender is one call's wait for its turn. A lock and an election are no more than that. Keys under a prefix queue up in the order of their creation. Each key
+// is bound to a lease and named for it. The first one holds the lock, or leads. The layout is that of etcd's client library, so clients with that library may
+// contend beside these calls.
 //
-// A step that ran out of time is made again: to enter is to create the key if it is not there, so a repetition finds the place that an
-// unseen success took. Only cancel, or an answer that is certain, ends the call. (An entry that the network holds back until the key
-// is gone again would take a place for nobody; the end of the lease ends that, too.)
+// A step that ran out of time is made again. That is safe: to enter is to create the key if it is not there, so a second try finds the place that the first one
+// may have taken. Only cancel, or an answer that is certain, ends the call. (The network may hold an entry back until the key is gone again. Such an entry takes
+// a place for nobody, and the end of the lease frees it.)
 //
-// Before a place that was waited for is said to be the first one, a linearized read shows that its key is still there: the lease may
-// have ended meanwhile (etcd's issue 11456).
+// A call that has waited is told that it holds only after a linearized read has shown that its key is still there: the lease may have ended during the wait
+// (etcd's issue 11456).
 //
-// Every entry writes the key, also where the lease has a place already, which etcd leaves as it is: so the key's mod revision says which
-// call the place is for. A client that lost its connection may have come back with the same lease, and been told that it holds; the end
-// of its former call must not take the key away from it.
+// Every entry writes the key, also where the lease has a place already. (etcd leaves such a key as it is.) So the key's mod revision says which call the place is
+// for. A client that lost its connection may come back with the same lease, and be told that it holds. The end of its former call must not take the key away
+// from it.
 //
-// It belongs to its member's turns. A member that stops does not end a wait: whoever drives it answers those who wait.
+// It belongs to its member's turns. A member that stops does not end a wait: whoever drives the member answers those who wait.
 type contender struct {
 	gate    *Gate
 	member  Member
@@ -36,7 +36,7 @@ type contender struct {
 	lease   int64
 	value   []byte
 	expired error // the answer where the key is gone while it waits
-	// settle makes the call's answer of an error, or of the header of what showed that the place is the first one. It is called once.
+	// settle answers the call, once: with an error, or with the header of the answer that showed that the place is the first one.
 	settle func(*pb.ResponseHeader, error)
 
 	granted     bool   // the lease was granted for this call alone
@@ -88,8 +88,8 @@ func (c *contender) cancel() {
 	}
 }
 
-// insist makes a request of its own for a contender, again and again while nobody knows whether it was applied. A call that was cancelled meanwhile learns what
-// came of it, too, if it is patient enough: it may have a place to give back. request makes the request anew, as each belongs to the member.
+// insist makes a request on a contender's way, again and again while nobody knows whether it was applied. Where the contender is cancelled meanwhile it still tries,
+// as often as patience says, to learn what came of the request: it may have a place to give back. request makes each try anew, as a request belongs to the member.
 func insist[Req, Resp any](c *contender, u *Unary[Req, Resp], request func() Req, next func(Resp)) {
 	c.proposing = true
 	Do(c.gate, c.member, c.who, u, request(), func(resp Resp, o *Outcome, err error) {
@@ -213,7 +213,7 @@ func (c *contender) look(current bool) {
 	}
 }
 
-// await has the call woken when its own key changes or the one before it, after revision seen.
+// await has the call woken by a change, after revision seen, of its own key or of the key before it.
 func (c *contender) await(before string, seen int64) {
 	hub := c.member.Watch()
 	if c.own == nil {
@@ -236,7 +236,7 @@ func (c *contender) fail(err error) {
 	c.withdraw(func() { c.finish(nil, err) })
 }
 
-// withdraw removes what only this call knows of: the lease, if it was granted for it, or the key, if nobody else has entered with it since.
+// withdraw removes what only this call knows of: the lease, if that was granted for this call, or the key, if no other call has entered with the same lease since.
 func (c *contender) withdraw(then func()) {
 	switch {
 	case c.granted:

@@ -13,13 +13,13 @@ const (
 	leaseCost   = 64
 )
 
-// OverQuota judges a request that is about to be proposed. Nil: it fits, or stores nothing. Otherwise it is not to be proposed; the
-// answer is the request that is, which raises the alarm with which the whole cluster refuses to store anything until an operator
-// has made room and ends it. Once that is applied, or failed, the client is answered ErrGRPCNoSpace.
+// overQuota judges a request that is about to be proposed. Nil: it fits, or stores nothing. Otherwise raise is to be proposed in its place. It raises the alarm: from
+// then on the whole cluster refuses to store anything, until an operator has made room and ends the alarm. Once raise is applied, or has failed, the client is answered
+// ErrGRPCNoSpace.
 //
-// A member looks at its own state, before the request has its place in the log: the bound is approximate, as etcd's is. While the
-// alarm is up the state machine itself refuses such requests. A quota of 0 or less is none.
-func OverQuota(l Limits, r *pb.InternalRaftRequest, v *statemachine.View, self port.MemberID) (raise *pb.InternalRaftRequest) {
+// A member looks at its own state, before the request has its place in the log. So the bound is approximate, as etcd's is. While the alarm is up the state machine
+// itself refuses such requests. A quota of 0 or less is none.
+func overQuota(l Limits, r *pb.InternalRaftRequest, v *statemachine.View, self port.MemberID) (raise *pb.InternalRaftRequest) {
 	if l.QuotaBytes <= 0 {
 		return nil
 	}

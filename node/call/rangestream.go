@@ -15,17 +15,16 @@ const firstChunkKeys = 10
 // RangeStream reads one range in chunks of bounded size (KV.RangeStream), so that neither side needs memory for all of it. Put together, the
 // chunks are what Range answers.
 //
-// No view is held between two chunks. In the order of keys each chunk is read from whatever view the caller has got anew, at the revision of the
-// first one. A client that is slow, or has gone to sleep, thus pins nothing, and compaction frees what it must. The price is that of etcd, too: where the
-// revision is compacted before the stream is through, it ends with ErrGRPCCompacted, and the client begins again.
+// No view is held between two chunks. In the order of keys each chunk is read from a new view, at the revision of the first chunk. So a client that is slow, or has
+// gone to sleep, pins nothing, and compaction frees what it must. The price is the same as etcd's: where the revision is compacted before the stream is through, the
+// stream ends with ErrGRPCCompacted, and the client begins again.
 //
-// In any other order the whole range has to be looked at before the first key-value is known. That is done once, in the first view, as Range does it;
-// what is kept between chunks is a word for each key-value that is left, and those key-values themselves, even when they are compacted. (Looking at the
-// range again for each chunk would keep nothing, and take time by the square of what is stored.)
+// In any other order the whole range has to be looked at before the first key-value is known. That is done once, in the first view, as Range does it. Between chunks
+// a word is kept for each key-value that is left, and those key-values themselves, even when they are compacted. (To look at the range again for each chunk
+// would keep nothing, and take time by the square of what is stored.)
 //
-// Chunks are cut as etcd cuts them: ten keys first, then twice as many each time until a chunk has about MaxRequestBytes. Unlike etcd's, a chunk is
-// never larger than twice that (unless it is a single key-value), however unlike in size the values are. etcd streams in the order of keys
-// only, and without revision filters.
+// Chunks are cut as etcd cuts them: ten keys first, then twice as many each time until a chunk has about MaxRequestBytes. Unlike etcd's, a chunk is never larger
+// than twice that, unless it is a single key-value. etcd streams in the order of keys only, and without revision filters.
 type RangeStream struct {
 	request *pb.RangeRequest // the client's, with the revision that is read once that is known
 	next    pb.RangeRequest  // of the next chunk: the range of what is left, and how many keys
@@ -102,8 +101,8 @@ func (s *RangeStream) filtered() bool {
 // Done says that there is no further chunk to read: the last one was read, or an error ended the stream.
 func (s *RangeStream) Done() bool { return s.done && !s.ahead }
 
-// Next makes the next chunk from v, the newest view of the member that answers; of the first one's way it says NewRangeStream. The chunk
-// stays valid after v is released. Errors are ErrGRPCCompacted and ErrGRPCFutureRev.
+// Next makes the next chunk from v, the newest view of the member that answers. For the first chunk NewRangeStream says which way v is to be had. The chunk stays
+// valid after v is released. Errors are ErrGRPCCompacted and ErrGRPCFutureRev.
 func (s *RangeStream) Next(v *statemachine.View) (Chunk, error) {
 	if s.done {
 		panic("call: a chunk was asked for after the last one")
@@ -205,7 +204,7 @@ func (s *RangeStream) grow(n int64, size int) {
 type Chunk struct {
 	// Result is the chunk's key-values; its own numbers are of no use. Nil where only a count was asked for.
 	Result *statemachine.RangeResult
-	// Last says that the stream ends with this chunk, the only one that has what follows.
+	// Last says that the stream ends with this chunk. Only the last chunk has the fields that follow.
 	Last     bool
 	Revision int64 // of the header
 	Count    int64 // keys in the whole range

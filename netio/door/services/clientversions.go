@@ -19,9 +19,8 @@ type clientVersions struct {
 // clientCounts are those of one version.
 type clientCounts struct{ unary, stream atomic.Uint64 }
 
-// A client may say anything, and each version is a line of metrics for ever. So clientVersionsMax bounds how many are told apart, and
-// clientVersionBytesMax how long one is. Those beyond the bounds, what is no version, and clients that say nothing are of the version
-// "unknown", as etcd calls it.
+// A client may say anything, and each version is a line of metrics for ever. So clientVersionsMax bounds how many are told apart, and clientVersionBytesMax how
+// long one is. What is beyond the bounds or is no version counts as the version "unknown", as etcd calls it. So do clients that say nothing.
 const (
 	clientVersionsMax, clientVersionBytesMax = 64, 32
 	unknownVersion                           = "unknown"

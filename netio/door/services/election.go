@@ -48,8 +48,8 @@ func observing(each func(*v3electionpb.LeaderResponse)) starter[*v3electionpb.Le
 	}
 }
 
-// leadersMax is how many changes of an election wait for a client that reads slowly. Beyond that it misses the oldest: what it asks for
-// is who leads now.
+// leadersMax is how many changes of an election wait for a client that reads slowly. Beyond that the client misses the oldest: what it wants to know is who
+// leads now.
 const leadersMax = 1000
 
 // leaders is a queue from the member's turns to a stream.

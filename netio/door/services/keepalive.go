@@ -15,8 +15,8 @@ import (
 // renewalsMax is how many renewals of one stream may wait for their answers, or to be sent; beyond that the client's sending waits.
 const renewalsMax = 1024
 
-// serveKeepAlive renews leases. It does not wait for one answer before it takes the next request: what comes together is begun in one turn
-// of the member and goes to the leader together. Answers keep the order of the requests.
+// serveKeepAlive renews leases. It takes the next request without waiting for the answer to the one before: requests that come together are begun in one turn of the
+// member, and go to the leader together. Answers keep the order of the requests.
 func serveKeepAlive(srv *Server, who call.Caller, stream grpc.ServerStream) error {
 	s := &renewals{server: srv, who: who, stream: stream, news: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	go func() { s.end(s.receive()) }()

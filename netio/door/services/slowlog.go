@@ -14,7 +14,7 @@ const (
 	slowSpan  = time.Minute
 )
 
-// slowLog thins out the warnings of slow requests: the first ones of a span in full, of the others one line that says how many they were.
+// slowLog thins out the warnings of slow requests. The first ones of a span are logged in full. Of the others one line says how many they were.
 type slowLog struct {
 	log *zap.Logger
 

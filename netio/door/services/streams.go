@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// leaderlessMax is for how many election timeouts in a row there must be no leader before running streams of clients that require
-	// one are ended, as in etcd: to begin them anew costs much more than to wait a little.
+	// leaderlessMax is how many election timeouts without a leader end the running streams of clients that require one, as in etcd. To begin streams anew costs
+	// much more than to wait a little.
 	leaderlessMax          = 3
 	defaultElectionTimeout = time.Second
 )
 
-// streams is what this member's side may end: the streams that are open.
+// streams are the streams that are open, so that this side can end them.
 type streams struct {
 	mu sync.Mutex
 	// open holds how to end each stream, and whether its client requires a leader.

@@ -27,8 +27,8 @@ const (
 	requestsMax = 16
 )
 
-// serveWatch serves the watchers of one stream: one goroutine receives requests, this one does all else. A client that reads slowly holds
-// up this goroutine alone, and that pins no view while it sends.
+// serveWatch serves the watchers of one stream. One goroutine receives requests; this one does all else. A client that reads slowly holds up this goroutine alone, and
+// no view is pinned while it sends.
 func serveWatch(srv *Server, _ call.Caller, stream grpc.ServerStream) error {
 	s := &watching{
 		server: srv, stream: stream,
@@ -57,7 +57,7 @@ type watching struct {
 	server *Server
 	stream grpc.ServerStream
 	wake   chan struct{} // capacity 1: watch has something to do
-	// requests come from the receiver, which also says why it ended, unless the client just has no more of them.
+	// requests come from the receiver. failed says why the receiver ended, unless the client just has no more requests.
 	requests chan *pb.WatchRequest
 	failed   chan error // capacity 1
 	asked    progressRequests
@@ -185,8 +185,8 @@ func (s *watching) hand(ctx context.Context, r *pb.WatchRequest) bool {
 	}
 }
 
-// progressRequests are the requests for progress of one stream that wait to be linearized: the answer to one has a revision at least that of
-// every write acknowledged before it, by any member. Those that come together have one answer, and requests for watchers do not wait.
+// progressRequests are the requests for progress of one stream that wait for a linearized read: so the answer's revision is at least that of every write that any
+// member acknowledged before the request. Requests that come together have one answer. Requests for watchers do not wait.
 type progressRequests struct {
 	mu               sync.Mutex
 	waiting, running bool
@@ -229,8 +229,8 @@ func (srv *Server) head() wire.Header {
 	return wire.Header{Cluster: s.ClusterID, Member: uint64(s.ID), Term: s.Term}
 }
 
-// linearizeBriefly brings this member's view up to everything that was acknowledged so far, if there is a leader and it answers within an
-// election timeout. If not, what this member has is as good an answer as there is: watchers of etcd get one without a leader too.
+// linearizeBriefly waits until this member's view holds everything that was acknowledged so far. It waits only if there is a leader, and no longer than an election
+// timeout. After that, what this member has is as good an answer as there is: etcd answers its watchers without a leader, too.
 func (srv *Server) linearizeBriefly(ctx context.Context) {
 	if srv.backend.Status().Leader == 0 {
 		return
@@ -242,8 +242,8 @@ func (srv *Server) linearizeBriefly(ctx context.Context) {
 	}
 }
 
-// progressInterval is the time to a stream's next notifications: up to a tenth longer than configured, so that streams that began together
-// are not told together.
+// progressInterval is the time to a stream's next notifications. It is up to a tenth longer than configured: streams that began together are to be told at
+// different times.
 func (srv *Server) progressInterval() time.Duration {
 	i := max(srv.config.WatchProgressInterval, progressIntervalMin)
 	return i + rand.N(i/10)

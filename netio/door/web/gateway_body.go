@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// jsonFactor is how much larger than its message a request may be as JSON: base64 makes bytes larger by a third, names and white space come
-// on top. What is larger is cut off; what is not meets gRPC's limit and its error.
+// jsonFactor is how much larger a request may be as JSON than as a message: base64 makes bytes larger by a third, and names and white space come on top. A larger
+// request is cut off here. A smaller one may still be too large as a message, and then gets gRPC's own error.
 const jsonFactor = 3
 
 // bodyTimeout is how long the body of a request that is a single message may stall. Only tests change it.
@@ -48,8 +48,8 @@ func newRequestBody(w http.ResponseWriter, r *http.Request, limit int64) (reques
 	return request, b
 }
 
-// fail ends the request. The first reason is the answer; the context's cause would not do: net/http ends the context of a
-// request whose body can't be read, and that comes first.
+// fail ends the request. The first reason is the answer. The context's cause can't tell the reason: net/http itself ends the context of a request whose body can't be
+// read, and does so earlier.
 func (b *requestBody) fail(s *status.Status) {
 	b.failure.CompareAndSwap(nil, s)
 	b.cancel()
@@ -91,9 +91,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unreadable is what a body that can't be read to its end is answered. A client that sends what is no body, or less of it than it said,
-// made a mistake, and is told which in net/http's words, as by etcd. One that went away cancelled its request; so did one whose stream
-// of messages broke off, for that has no length to be short of.
+// unreadable is the answer to a body that can't be read to its end. A client that sends no proper body, or less than it announced, made a mistake, and is told which
+// one, in net/http's words, as by etcd. A client that went away has cancelled its request. So has one whose stream of messages broke off: such a stream
+// announces no length.
 func (b *requestBody) unreadable(err error) *status.Status {
 	var network net.Error
 	gone := errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.Is(err, io.ErrClosedPipe)
@@ -110,8 +110,8 @@ func (b *requestBody) tooLarge() error {
 	return s.Err()
 }
 
-// expire sets the deadline of reading. It is for the handler's own goroutine: net/http sets deadlines, too, when a handler has returned.
-// It fails for a websocket, which nobody waits for.
+// expire sets the deadline of reading. Only the handler's own goroutine may call it: net/http sets deadlines, too, once the handler has returned. For a websocket it
+// fails, which does no harm: nobody waits for one.
 func (b *requestBody) expire(at time.Time) { _ = b.control.SetReadDeadline(at) }
 
 // Close implements io.Closer.

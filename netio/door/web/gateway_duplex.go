@@ -8,12 +8,11 @@ import (
 // endless are the routes whose request is a stream of messages, which may go on for as long as its answer.
 var endless = map[string]bool{"/v3/watch": true, "/v3/lease/keepalive": true}
 
-// abandonGrace is how long what a client still sends is read over once its answer has ended, so that the answer reaches it.
+// abandonGrace is how long the server reads on, and throws away what it reads, once the answer has ended. A client that still sends would else lose the answer.
 const abandonGrace = 250 * time.Millisecond
 
-// duplexAnswer is the answer to a request that may go on meanwhile. net/http would read such a request to its end first. It can be told
-// not to, but then its connection must not be used again unless the request has ended in time: net/http loses its place
-// in the bytes.
+// duplexAnswer is an answer that may begin before its request has ended. net/http would read such a request to its end first. It can be told not to. But then the
+// connection must not be used for another request, unless this one has ended in time: net/http loses its place in the bytes.
 type duplexAnswer struct {
 	http.ResponseWriter
 	body  *requestBody
@@ -48,7 +47,7 @@ func (a *duplexAnswer) begin() {
 	a.begun = true
 }
 
-// end bounds how long the rest of the request is read over. The handler has returned.
+// end bounds how long the rest of the request is read and thrown away. The handler has returned.
 func (a *duplexAnswer) end() {
 	a.begin()
 	if !a.body.ended.Load() {

@@ -153,8 +153,8 @@ func (s *Server) checkReady(ctx context.Context) error {
 	return s.checkRead(ctx)
 }
 
-// checkRead proves that this member and a quorum can serve a read. The error is etcd's text without the code: people and their monitors read it. The wait ends by
-// this door's clock or by the member's, and either is the same word.
+// checkRead proves that this member and a quorum can serve a read. The error is etcd's text without the code: people and their monitors read it. The wait may be ended by
+// this server's clock or by the member's; both say the same.
 func (s *Server) checkRead(ctx context.Context) error {
 	got := s.member.Wait(ctx, call.Need{Kind: call.Read})
 	switch {

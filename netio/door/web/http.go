@@ -39,14 +39,14 @@ func newHTTPServer(h http.Handler) *http.Server {
 // securedKey is the key, in a request's context, of whether its connection has TLS.
 type securedKey struct{}
 
-// secured tells whether a request came over TLS. Request.TLS does not know it of connections that were looked into.
+// secured tells whether a request came over TLS. Request.TLS can't tell: the connection comes without its TLS, as a Splitter has sorted it.
 func secured(r *http.Request) bool {
 	known, _ := r.Context().Value(securedKey{}).(bool)
 	return known || r.TLS != nil
 }
 
-// withGRPC hands on the gRPC requests among those of HTTP/2. Most gRPC connections come to the gRPC server as they are, which is much
-// faster; this is for proxies that send all that they have over one connection.
+// withGRPC hands the gRPC requests among those of HTTP/2 to the services. Most gRPC connections go to the services as a whole, which is much faster. This is for proxies
+// that send all their requests over one connection.
 func (s *Server) withGRPC(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && listen.IsGRPC(r.Header.Get("Content-Type")) {
@@ -110,7 +110,7 @@ func (s *Server) handleMetrics(mux *http.ServeMux) {
 	s.handleHealth(mux)
 }
 
-// only refuses other methods than those, the first of which is the one to name, and reports whether to go on.
+// only refuses a request whose method is not one of those allowed, and names the first of these. It reports whether to go on.
 func only(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 	if slices.Contains(allowed, r.Method) {
 		return true

@@ -16,8 +16,8 @@ import (
 // errWire is a message that does not follow protobuf's encoding.
 var errWire = errors.New("proto: cannot parse invalid wire-format data")
 
-// fields calls f for each field of an encoded message; f takes those of its type from b and returns how many bytes that was, or 0 to
-// skip the field: it is unknown, or not of the type that the message has it with.
+// fields calls f for each field of an encoded message. f reads the field from b, and returns how many bytes it read. 0 skips the field: it is unknown, or not of the type
+// that the message has for it.
 func fields(data []byte, f func(n protowire.Number, t protowire.Type, b []byte) int) error {
 	for len(data) > 0 {
 		n, t, size := protowire.ConsumeTag(data)
@@ -36,8 +36,7 @@ func fields(data []byte, f func(n protowire.Number, t protowire.Type, b []byte) 
 	return nil
 }
 
-// decodePut reads a PutRequest, as proto.Unmarshal does, but for unknown fields: they go no further. The message's slices are copies,
-// both in one piece of memory.
+// decodePut reads a PutRequest as proto.Unmarshal does, but drops unknown fields. The message's slices are copies, both in one piece of memory.
 func decodePut(data []byte, m *pb.PutRequest) error {
 	var key, value []byte
 	var lease uint64

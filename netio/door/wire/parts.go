@@ -11,8 +11,8 @@ import (
 const (
 	wholeMax  = 128 << 10
 	pieceSize = 32 << 10 // a size that gRPC's pool keeps
-	// shareLeast is the mean size of a key-value from which on the stored bytes are sent as they are. Below it copying is cheaper than to
-	// keep account of the parts.
+	// shareLeast is the mean size of a key-value from which on the stored bytes are sent as they are. Smaller ones are copied, which is cheaper than to keep account of
+	// many parts.
 	shareLeast = 512
 )
 

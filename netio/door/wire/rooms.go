@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// Rooms are memory for the encoded events of a watch stream, used again when they have been sent: catching up on much would else have the
-// runtime clear, and collect, as much as is sent. What is smaller than roomBytesMin comes from the heap, what is larger than roomBytesMax, too.
+// Rooms are memory for the encoded events of a watch stream. They are used again when their events have been sent. Otherwise the runtime would have to clear, and to
+// collect, as much memory as is sent to a watcher that catches up. Memory smaller than roomBytesMin or larger than roomBytesMax comes from the heap.
 const (
 	roomBytesMinLog, roomBytesMaxLog = 16, 21
 	roomBytesMin, roomBytesMax       = 1 << roomBytesMinLog, 1 << roomBytesMaxLog

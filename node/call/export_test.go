@@ -1,0 +1,4 @@
+package call
+
+// OverQuota lets tests judge requests one by one.
+var OverQuota = overQuota

@@ -20,13 +20,13 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// checks wires what happens to the promises of package linearizability: some are held while the run goes on, the rest when it is over.
+// checks joins a run to the promises in linearizability: some are held while the run goes on, the others when it is over.
 type checks struct {
 	run        *Run
 	replicas   replicas.Equality
 	durability replicas.Durability
 
-	// log is every committed entry's requests, in order, each batch once: as the first member to apply it saw it.
+	// log is all committed requests in order, each batch once, as seen by the first member to apply it.
 	log     []linearizability.Applied
 	next    uint64               // index of the first entry that no member has applied yet
 	applied map[batchName]bool   // looked up, never ranged
@@ -63,8 +63,8 @@ func (c *checks) committed(r *resident, index, term uint64, data []byte) {
 	}
 	name := batchName{b.Proposer, b.Incarnation, b.Sequence}
 	if c.applied[name] || b.Incarnation < c.newest[b.Proposer] {
-		// Its naive twin of what the state machine does: a batch counts once, and none of a proposer's earlier lives counts
-		// after one of a later.
+		// The state machine's rule, made anew and naively: a batch counts once, and a batch of a proposer's earlier life does not count after one
+		// of a later life.
 		c.run.counts.Duplicates++
 		return
 	}
@@ -99,14 +99,14 @@ func (c *checks) leads(r *resident, term uint64) {
 	c.run.failFor(c.durability.Leader(uint64(r.seat.peer.ID), uint64(r.seat.host.Epoch()), term))
 }
 
-// porcupineWithin bounds porcupine's search in a run. What it can't decide by then is counted, and the witness has judged it anyway.
+// porcupineWithin bounds porcupine's search in a run. What it has not decided by then is counted; the witness has judged it in any case.
 const porcupineWithin = 2 * time.Second
 
 // tenureGap is how long nothing may be applied by a leader for it still to count as one that can commit.
 const tenureGap = int64(time.Second)
 
-// noteTenure takes an entry of its term that a leader applies for a sign that it can do its work. (Others may be ahead of it: where its disk is
-// slow, its entries are committed without it, and it knows of a lease only later.)
+// noteTenure notes that a leader applies an entry of its own term, which is a sign that it can do its work. That the entry is committed would be no
+// such sign: where the leader's disk is slow, the others commit it without the leader, and it knows of a lease only later.
 func (c *checks) noteTenure(term uint64) {
 	now := c.run.now()
 	if term < c.term {
@@ -159,9 +159,9 @@ func (c *checks) judge() {
 	c.picture = report.Picture
 }
 
-// leaseSlack bounds what a leader that can commit takes to learn of a lease and to have its end, or a checkpoint, applied: some ticks, and a
-// commit. With slow disks that can take several times as long as the pause between two entries: one waits for the write under way and
-// then its own, on the leader and on a follower.
+// leaseSlack is how long a leader that can commit may take to learn of a lease and to have its end, or a checkpoint, applied: some ticks and a commit.
+// With slow disks a commit takes several times as long as the pause between two entries: it waits for the write under way and for its own, on
+// the leader and on a follower.
 const leaseSlack = 6 * tenureGap
 
 func (c *checks) leaseBounds() leases.Bounds {

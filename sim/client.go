@@ -15,16 +15,16 @@ import (
 	"github.com/detcd/detcd/sim/world"
 )
 
-// client is a client of the cluster. It has one request under way at a time, and goes through the very code that the real doors
-// go through. Its requests and their answers travel through the simulated world: they come late, or not at all.
+// client is a client of the cluster. It has one request under way at a time. A member carries it out with the code that the doors use
+// (package call). All its requests are in the history.
 type client struct {
 	connection
 	make   *workload.Generator
 	op     int   // index in the history of the request under way; -1: none
 	seen   int64 // the newest revision in an answer
 	last   workload.Request
-	done   func(ok bool) // instead of going on by itself, an auditor's next step
-	audits uint64
+	done   func(ok bool) // what follows a request; nil: the client goes on by itself
+	audits uint64        // requests that were made through done
 }
 
 func (r *Run) addClient() *client {
@@ -122,8 +122,8 @@ func (c *client) take(op int, a answer, epoch uint32) {
 	c.over(op, a.err == nil)
 }
 
-// await makes the last request again as soon as there is a member to take it, or, where that is the only one, as it comes to lead: what a
-// member does first is where it may not know yet what it had promised before.
+// await makes the last request again as soon as the member is back; with leader set, and only one member in the cluster, as soon as it leads. A
+// member that has just started may not know yet what it had promised, so that is a good time to ask it.
 func (c *client) await(leader bool) {
 	alone := len(c.run.seats) == 1
 	pause := 20 * time.Millisecond
@@ -169,7 +169,7 @@ type answer struct {
 	response proto.Message
 	err      error
 	certain  bool // with err: the request certainly had no effect
-	nobody   bool // there was no member to take it
+	nobody   bool // there was no member to take the request
 	index    uint64
 	position uint32
 }

@@ -23,16 +23,16 @@ type seat struct {
 
 	lives     int
 	diskFault bool         // a disk fault is in force
-	hurts     uint64       // disk operations that failed on demand before this life
+	hurts     uint64       // disk operations that had failed on demand when this life began
 	comeback  bool         // a start is scheduled
 	harm      *harm        // damage that the next start is to find; nil: none
 	older     *world.Image // of the log, some time ago; nil: none yet
 	absent    bool         // left out of the recovery
 	stopping  bool
 	boots     *prng.Source
-	runs      *prng.Source // tells runs apart
-	losses    *prng.Source // what an operator does who finds a member refused
-	estate
+	runs      *prng.Source // draws the number of each run (node.Config.Life)
+	losses    *prng.Source // draws what the operator does when a member refuses to start
+	diskState
 }
 
 // resident is a member in one life: it takes the host's events to the member, and what the member tells its observer to the checks.
@@ -67,8 +67,8 @@ func (r *Run) addSeats() {
 	r.world.Net().SetWeather(r.setup.Fair)
 }
 
-// boot starts the member. With mayDie its host may die in the middle of that; then, and where the disk is at fault, it is tried
-// again later.
+// boot starts the member. With mayDie its host may die in the middle of the start. Where that happens, or the disk fails, another start follows
+// later.
 func (s *seat) boot(mayDie bool) {
 	if s.host.Up() || s.absent {
 		return
@@ -129,8 +129,8 @@ func (s *seat) boot(mayDie bool) {
 	}
 }
 
-// excused says whether the member may fail like this: where its disk refused it something in this life, yes; but never because of
-// corruption, or because something is missing: that is not put there without being noted.
+// excused says whether the member may fail with this error: its disk must have refused it something in this life. Corruption, and a log that is
+// missing or another's, are never excused here: whoever damages a disk notes it as harm.
 func (s *seat) excused(err error) bool {
 	return s.hurtsNow() > s.hurts && !errors.Is(err, wal.ErrCorrupt) && !errors.Is(err, node.ErrLogMissing) && !errors.Is(err, wal.ErrIdentity)
 }

@@ -20,6 +20,15 @@ type connection struct {
 // move has the connection lead to another member, or to the same one again.
 func (c *connection) move() { c.at = c.run.asked(c.chance) }
 
+// asked draws the member that a client goes to: any of them, or one of the few that clients know of (Setup.Asked).
+func (r *Run) asked(chance *prng.Source) *seat {
+	n := chance.Intn(len(r.seats))
+	if r.setup.Asked > 0 {
+		n %= r.setup.Asked
+	}
+	return r.seats[n]
+}
+
 // delay is how long a message is under way.
 func (c *connection) delay() time.Duration {
 	fair := &c.run.setup.Fair

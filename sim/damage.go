@@ -11,23 +11,23 @@ import (
 	"github.com/detcd/detcd/sim/world"
 )
 
-// logged is what a log holds by itself: whose it is, and how far it goes.
-type logged struct {
+// logState is what a log says of itself: whose it is, and its last batch.
+type logState struct {
 	id    wal.Identity
 	batch uint64
 }
 
 // summary reads a log; nil where there is none that can be read.
-func (s *seat) summary(d port.Disk) *logged {
+func (s *seat) summary(d port.Disk) *logState {
 	sum, err := wal.Verify(d)
 	if err != nil {
 		return nil
 	}
-	return &logged{sum.Identity, sum.Batch}
+	return &logState{sum.Identity, sum.Batch}
 }
 
-// find damages the member's disks as planned, in the moment before it starts. It says whether there was something to damage.
-func (s *seat) find(h *harm) bool {
+// inflict damages the seat's disks as planned, just before its member starts. It says whether there was something to damage.
+func (s *seat) inflict(h *harm) bool {
 	log, beside, chance := s.host.Disk("wal"), s.host.Disk("snap"), h.chance
 	older := s.older
 	s.older = log.Image()
@@ -62,13 +62,13 @@ func (s *seat) find(h *harm) bool {
 		size, err := f.Size()
 		return err == nil && size > 0 && flipBit(beside, name, chance.Between(0, size-1), chance)
 	}
-	return h.findInLog(log)
+	return h.damageLog(log)
 }
 
-// findInLog damages a place in the log that holds a record.
-func (h *harm) findInLog(log *world.Disk) bool {
+// damageLog damages a place in the log that holds a record.
+func (h *harm) damageLog(log *world.Disk) bool {
 	var records, last []wal.Record
-	_ = wal.Dump(log, func(r wal.Record) error { // an error ends it, and what was read before does
+	_ = wal.Dump(log, func(r wal.Record) error { // after an error, the records before it will do
 		records = append(records, r)
 		if h.owed != nil && r.Batch == h.owed.batch && r.Kind != "header" {
 			last = append(last, r)
@@ -105,8 +105,8 @@ func flipBit(d *world.Disk, name string, at int64, chance *prng.Source) bool {
 	return d.Corrupt(name, at, 1<<chance.Intn(8))
 }
 
-// bootHarmed damages the disks of a member that is to find that, starts it, and holds it to its promises: it refuses, and leaves everything as it is; or it has
-// lost nothing. Who refuses gets its disks back as they were, as from an operator who finds the right ones.
+// bootHarmed inflicts the harm that is planned for a seat, starts its member, and holds it to its promise: the member refuses to start and leaves
+// everything as it is, or it starts and has lost nothing. A member that refuses gets its disks back as they were.
 func (s *seat) bootHarmed(open func() error) (refused bool) {
 	h := s.harm
 	if h == nil {
@@ -117,8 +117,8 @@ func (s *seat) bootHarmed(open func() error) (refused bool) {
 	for _, name := range diskNames {
 		whole = append(whole, s.host.Disk(name).Image())
 	}
-	if !s.find(h) {
-		return false // it starts as always
+	if !s.inflict(h) {
+		return false // there was nothing to damage: it starts as always
 	}
 	before := s.digest()
 	kept := s.summary(s.host.Disk("wal"))
@@ -146,8 +146,8 @@ func (s *seat) bootHarmed(open func() error) (refused bool) {
 	return true
 }
 
-// judgeHarm sees a member that has started from damaged disks: kept is what its log held by itself.
-func (s *seat) judgeHarm(h *harm, kept *logged) {
+// judgeHarm judges a member that has started from damaged disks. kept is what the damaged log said of itself.
+func (s *seat) judgeHarm(h *harm, kept *logState) {
 	own := wal.Identity{Cluster: s.run.setup.Node.ClusterID, Member: uint64(s.peer.ID)}
 	switch {
 	case h.owed == nil:

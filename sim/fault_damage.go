@@ -6,9 +6,9 @@ import (
 	"github.com/detcd/detcd/sim/prng"
 )
 
-// damages crash a member and have it find its disks damaged when it starts again: bits that flipped in what was synced, a log that was cut
-// short or overwritten, or is another's, or is not there at all. Some strike a member that was at rest before, and take its power, too: whatever
-// of its last notes that loses, the damage must be noticed.
+// damages crash a member, which finds its disks damaged when it starts again: bits have flipped in what was synced; the log was cut short or
+// overwritten, is another member's, or is not there at all. Some strike a member that is at rest, and take its power, too: it must notice the damage,
+// though the loss of power may take its last notes.
 func (r *Run) damages() {
 	r.addFault("damage", r.setup.Faults.Damage, func(f *fault) {
 		h := drawHarm(f.chance)
@@ -28,20 +28,20 @@ func (r *Run) damages() {
 	}, func() { r.lull = 0 })
 }
 
-// restAfter is after how long without a write a member must be at rest, all that protects it then being durable: half a second and two ticks by
-// a slow clock, and a wait for the disk of each of three pieces of work.
+// restAfter is the time without a write after which a member must be at rest, with all that protects its log durable: half a second and two ticks by a slow
+// clock, and three pieces of work that each wait for the disk.
 func (r *Run) restAfter() time.Duration {
 	return (500*time.Millisecond+2*r.setup.Node.TickInterval)*11/10 + 3*11*r.setup.DiskMost
 }
 
-// harmSoon crashes the member. What is damaged when it starts again, and what must be noticed of it, is noted.
+// harmSoon crashes the member, and plans the harm that its next start finds.
 func (s *seat) harmSoon(h *harm, power bool) {
 	if s.now == nil || s.host.Paused() || s.harm != nil || s.restore != nil || s.run.healed {
 		return
 	}
 	rest := s.run.restAfter()
 	h.rested = s.host.Calm() > rest && s.host.Disk("wal").SinceSync() > rest
-	// Who was written to a moment ago, and loses power, may not notice (see package wal): only the process ends then.
+	// A member that wrote a moment ago and loses power may not notice the damage (see package wal). So only its process ends.
 	h.power = power && h.rested
 	h.owed = s.summary(s.host.Disk("wal").Durable())
 	s.run.story.say("%s crashes (power lost: %v, at rest: %v), and what it will find is damaged", s.name, h.power, h.rested)
@@ -70,7 +70,7 @@ const (
 type harm struct {
 	kind          harmKind
 	power, rested bool
-	owed          *logged // what the log held, durably, when the member crashed
+	owed          *logState // what the log held, durably, when the member crashed
 	chance        *prng.Source
 }
 

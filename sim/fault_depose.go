@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// deposals end reigns at even intervals, where nothing else goes wrong: each leader has the time to do what it owes, and what it did not
-// write down is lost with it. It crashes, or is held still until there is another one.
+// deposals depose the leader at even intervals, in runs where nothing else goes wrong. Each leader has the time to do what it owes; what it did not
+// write down is lost with it. It crashes, or is held still until there is another leader.
 func (r *Run) deposals() {
 	r.begin(&fault{name: "depose", mean: r.setup.Faults.Depose, steady: true, strike: func(f *fault) {
 		still, d := f.chance.Permille(400), f.chance.Duration(2*time.Second, 5*time.Second)

@@ -20,20 +20,21 @@ type oldCopy struct {
 
 // aged is what is known of a seat whose disks were replaced by an old copy.
 type aged struct {
-	// lost is the newest incarnation of which the copy knows nothing. A run with this number or a lower one may find that it is lived twice.
+	// lost is the newest incarnation of which the copy knows nothing. A run with this number or a lower one is one that was lived before.
 	lost uint64
-	// behind is the log's end when the copy was put there: until the member has that again, it lacks what it has acknowledged. 0: it has it.
+	// behind is where the others' logs ended when the copy was put there. Until the member has the log up to there, it lacks what it had
+	// acknowledged. 0: it lacks nothing.
 	behind uint64
 }
 
-// rumoursDie is how long messages may be under way, at most. Who puts a copy back takes longer. (A late word of a run that the copy knows nothing of
-// would reach the run that takes its place. No member tells two runs of one incarnation apart, and none promises to.)
-const rumoursDie = 6 * time.Second
+// messagesGone is the longest time that messages are under way. An old copy is put back only after it. Otherwise a late message of a run that the copy
+// knows nothing of would reach the run that takes its place: members do not tell two runs of one incarnation apart, and do not promise to.
+const messagesGone = 6 * time.Second
 
-// oldCopies copy a member's disks while it is down, and put the copy back later, when all members have been stopped: nobody remembers then what the
-// member had acknowledged. All the others are level at that time, so that nothing that the copy has forgotten was promised by it alone: neither
-// entries nor votes (see fits). What is left is what the member must find out itself: that it lives a part of its life twice. It may end for
-// that, and is then started again with what it has, as the log has come to it from the others.
+// oldCopies copy a member's disks while it is down, and put the copy back later, while all members are down. No member remembers then what that
+// one had acknowledged. The others are level at that time, so nothing that the copy has forgotten was promised by this member alone, neither entries
+// nor votes: see fits. What is left is for the member to find out: that it lives a part of its life twice. It may end because of that, and is then
+// started again with what it has, as the others have sent it the log.
 func (r *Run) oldCopies() {
 	if len(r.seats) < 3 {
 		return
@@ -84,7 +85,7 @@ func (r *Run) returnTo(c *oldCopy, chance *prng.Source) {
 		case r.healed || c.wiped != c.seat.wiped:
 		case r.allLevel():
 			r.stopAll(chance)
-			r.faultAfter(rumoursDie+chance.Duration(0, 3*time.Second), func() { r.putBack(c, chance) })
+			r.faultAfter(messagesGone+chance.Duration(0, 3*time.Second), func() { r.putBack(c, chance) })
 		case tries > 0:
 			r.faultAfter(levelPause, wait)
 		}
@@ -185,7 +186,7 @@ func (r *Run) fits(s *seat) *aged {
 	return &at
 }
 
-// outdated says whether a member may end like this because its disks are an old copy, and this run of it is one that was lived before.
+// outdated says whether a member may end with this error: its disks are an old copy, and this run of it is one that was lived before.
 func (s *seat) outdated(err error) bool {
 	if s.aged.lost == 0 || !errors.Is(err, node.ErrDataLost) || !strings.Contains(err.Error(), "its data directory is an old copy") {
 		return false

@@ -69,3 +69,17 @@ func (r *Run) partitions() {
 		}
 	})
 }
+
+// isolate cuts a member off from all others, or ends that.
+func (r *Run) isolate(s *seat, cut bool) {
+	change := r.world.Net().Unblock
+	if cut {
+		change = r.world.Net().Block
+	}
+	for _, o := range r.seats {
+		if o != s {
+			change(s.host, o.host)
+			change(o.host, s.host)
+		}
+	}
+}

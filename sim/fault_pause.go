@@ -20,7 +20,7 @@ func (r *Run) pauses() {
 	}, r.resumeAll)
 }
 
-// resume lets a member go on that is held still, in the life that is meant.
+// resume lets a member go on that is held still, unless another life of it has begun since.
 func (s *seat) resume(epoch uint32) {
 	if s.host.Paused() && s.host.Epoch() == epoch {
 		s.run.story.say("%s goes on", s.name)

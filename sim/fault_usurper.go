@@ -1,13 +1,8 @@
 package sim
 
-import (
-	"time"
+import "time"
 
-	"github.com/detcd/detcd/sim/world"
-)
-
-// usurpers have leaders fall as soon as they are elected, one after the other: terms grow, votes are spent, and who holds which entries
-// comes apart.
+// usurpers crash leaders as soon as they are elected, one after the other. So terms grow, votes are given and lost, and logs come to differ.
 func (r *Run) usurpers() {
 	stop := func() { r.onLeader = nil }
 	r.addFault("usurper", r.setup.Faults.Usurper, func(f *fault) {
@@ -24,18 +19,10 @@ func (r *Run) usurpers() {
 			d := f.chance.Duration(time.Second, 6*time.Second)
 			r.story.say("%s, who leads, is cut off for %v", l.name, d)
 			r.counts.Partitions++
-			both := func(change func(from, to *world.Host)) {
-				for _, s := range r.seats {
-					if s != l {
-						change(l.host, s.host)
-						change(s.host, l.host)
-					}
-				}
-			}
-			both(r.world.Net().Block)
+			r.isolate(l, true)
 			r.faultAfter(d, func() {
 				r.story.say("%s is back on the network", l.name)
-				both(r.world.Net().Unblock)
+				r.isolate(l, false)
 			})
 		}
 		r.onLeader = func(res *resident) {

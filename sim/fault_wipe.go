@@ -8,9 +8,10 @@ import (
 	"github.com/detcd/detcd/sim/prng"
 )
 
-// estate is what is known of a seat's disks, apart from what its members say.
-type estate struct {
-	// restore puts the disks back that a wipe has taken away; nil: none was, or a member has begun anew since, and the old ones are worthless.
+// diskState is what the run knows of a seat's disks. No member is asked for it.
+type diskState struct {
+	// restore puts the disks back that a wipe has taken away. It is nil where none was taken away, or where a member has begun anew since, so that
+	// the old disks are worthless.
 	restore func()
 	// known: when its disks were emptied, a request of this seat was in the log, so that every later leader knows it.
 	known bool
@@ -24,7 +25,7 @@ type estate struct {
 }
 
 // unready says that a seat's disks may hold less than its members have promised, or hold nothing yet.
-func (e *estate) unready() bool { return e.restore != nil || !e.took || e.aged.behind > 0 }
+func (d *diskState) unready() bool { return d.restore != nil || !d.took || d.aged.behind > 0 }
 
 // pickLate has a minority of the members start for the first time when the others have begun, in some runs: soon after, or much later.
 func (r *Run) pickLate() {
@@ -47,30 +48,21 @@ func (r *Run) pickLate() {
 	}
 }
 
-// wipes empty the disks of members, a minority of them at a time: the member must not come back as if it were new. Often there is more to it:
-// another member lags, and the leader is down for a while, so that those who are there do not have what was acknowledged. Some come very
-// early, when nobody remembers the member by its requests.
+// wipes empty the disks of members, of a minority at a time. Such a member must not come back as if it were new. Often another member lags at
+// that time and the leader goes down for a while, so that the members that are there lack what was acknowledged. Some wipes come very early, when
+// no request of the member is in the log by which the others could know it.
 func (r *Run) wipes() {
 	if len(r.seats) < 3 {
 		return
 	}
-	f := &fault{name: "wipe", mean: r.setup.Wipe, strike: r.strikeDisks}
+	f := &fault{name: "wipe", mean: r.setup.Wipe, strike: r.strikeWipe}
 	r.begin(f)
 	if r.setup.Wipe > 0 && f.chance.Permille(600) {
-		r.faultAfter(f.chance.Duration(time.Second, 8*time.Second), func() { r.strikeDisks(f) })
+		r.faultAfter(f.chance.Duration(time.Second, 8*time.Second), func() { r.strikeWipe(f) })
 	}
 }
 
-// asked is the member that a client goes to: any, or, in a run with strangers, one of the few that clients know of.
-func (r *Run) asked(chance *prng.Source) *seat {
-	n := chance.Intn(len(r.seats))
-	if r.setup.Asked > 0 {
-		n %= r.setup.Asked
-	}
-	return r.seats[n]
-}
-
-func (r *Run) strikeDisks(f *fault) {
+func (r *Run) strikeWipe(f *fault) {
 	power, alone, stranger := f.chance.Permille(700), f.chance.Permille(400), f.chance.Permille(500)
 	lag, away := f.chance.Duration(200*time.Millisecond, 4*time.Second), f.chance.Duration(time.Second, 15*time.Second)
 	n, next := f.chance.Intn(len(r.seats)), f.chance.Intn(len(r.seats)-1)
@@ -105,21 +97,7 @@ func (r *Run) stranger(n int) int {
 	return n
 }
 
-// isolate cuts a member off from all others, or ends that.
-func (r *Run) isolate(s *seat, cut bool) {
-	change := r.world.Net().Unblock
-	if cut {
-		change = r.world.Net().Block
-	}
-	for _, o := range r.seats {
-		if o != s {
-			change(s.host, o.host)
-			change(o.host, s.host)
-		}
-	}
-}
-
-// wipe empties a seat's disks, if all that was promised still stands on the disks of a majority.
+// wipe empties a seat's disks, if all that was promised is on the disks of a majority without them. It says whether it did.
 func (r *Run) wipe(s *seat, power bool) bool {
 	unready := 1
 	for _, o := range r.seats {

@@ -60,14 +60,14 @@ func (r *Run) heal() {
 	r.bootAll()
 }
 
-// leaveOut keeps a minority down, in some runs: those who are left must do without, whatever state they are in.
+// leaveOut keeps a minority down, in some runs: the others must serve without them.
 func (r *Run) leaveOut() {
 	chance := r.world.Stream("leave out")
 	absent := 0
 	if chance.Permille(600) {
 		absent = chance.Intn((len(r.seats)+1)/2 + 1)
 		absent = min(absent, (len(r.seats)-1)/2)
-		// Who has yet to get its disks back, or to begin at all, may need all the others.
+		// A member that has yet to get its disks back, or to begin at all, may need all the others.
 		for _, s := range r.seats {
 			if s.unready() {
 				absent = max(0, absent-1)
@@ -82,7 +82,7 @@ func (r *Run) leaveOut() {
 			s.crash(false)
 		}
 	}
-	// Who has just died knows what the others may not.
+	// A member that has just died may know what the others do not, so it is left out first.
 	for _, s := range r.seats {
 		if s.now == nil {
 			leave(s)

@@ -9,8 +9,8 @@ import (
 	"github.com/detcd/detcd/sim/world"
 )
 
-// guesser is some clients that speak to one member in one breath: all but the last put, the last one compacts to a revision that these puts
-// will have, as it guesses. Their requests come in one turn, so that one entry of the log holds changes and the compaction that hides them.
+// guesser is a group of clients whose requests reach one member in one turn. All but the last put. The last one compacts to a revision that it
+// guesses one of these puts will have. So one entry of the log holds changes and the compaction that hides them.
 type guesser struct {
 	run     *Run
 	chance  *prng.Source
@@ -45,7 +45,7 @@ func (g *guesser) think() {
 	})
 }
 
-// speak sends the requests. The compaction's revision is chosen as they arrive: the best guess that there can be.
+// speak sends the requests. The compaction's revision is chosen as they arrive, when the member's revision is known.
 func (g *guesser) speak() {
 	puts := 2 + g.chance.Intn(guessersMost-1)
 	at := g.run.seats[g.chance.Intn(len(g.run.seats))]
@@ -61,7 +61,7 @@ func (g *guesser) speak() {
 	all = append(all, last.ask(guess, ""))
 	g.waiting = len(all)
 	first := all[0]
-	first.lostThere = false // what any of them loses is lost on the way back
+	first.lostThere = false // all go the first one's way; answers may still be lost
 	first.travel(func() {
 		if first.to.now == nil {
 			return

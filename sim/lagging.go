@@ -37,11 +37,12 @@ func (c *Setup) pickLag() {
 	n.SegmentBytes, n.SnapshotEntries, n.ChunkBytes = s.Between(4<<10, 12<<10), uint64(10+s.Intn(50)), int(s.Between(1<<10, 3<<10))
 }
 
-// How long after a follower is back it must be level, and how long ago what it has may have been new on the leader then. Those who write
-// have small requests answered one after the other, so what is written while the follower comes on is less than what it is sent.
 const (
+	// levelWithin is how long after its return the follower must be level. Writers make small requests one after the other, so less is written
+	// in that time than the follower can be sent.
 	levelWithin = 30 * time.Second
-	levelSlack  = time.Second
+	// levelSlack is how old the leader's state may be that a level follower has.
+	levelSlack = time.Second
 	// levelAfter is how long the follower is watched after that: no second snapshot may follow.
 	levelAfter = 3 * time.Second
 )
@@ -54,9 +55,9 @@ type lag struct {
 	leader    *resident
 	term      uint64
 	writing   int  // writers that are not done
-	over      bool // they are to end
-	back      bool
-	snapshots int // begun since the follower is back
+	over      bool // writers are to end
+	back      bool // the follower is back
+	snapshots int  // begun since the follower is back
 	logs      int
 	marks     []lagMark
 }
@@ -67,7 +68,7 @@ type lagMark struct {
 	index uint64
 }
 
-// lags holds the cluster to its promise that a follower which was away is level again soon, under steady load, with at most one snapshot.
+// lags holds the cluster to this promise: under steady load, a follower that was away is level soon after its return, with at most one snapshot.
 func (r *Run) lags() {
 	chance := r.world.Stream("lag course")
 	for range r.setup.Lag.Rounds {
@@ -151,16 +152,8 @@ func (l *lag) leave(how int) (comeBack func()) {
 		epoch := f.host.Epoch()
 		return func() { f.resume(epoch) }
 	case 1:
-		each := func(do func(a, b *seat)) {
-			for _, s := range r.seats {
-				if s != f {
-					do(s, f)
-					do(f, s)
-				}
-			}
-		}
-		each(func(a, b *seat) { r.world.Net().Block(a.host, b.host) })
-		return func() { each(func(a, b *seat) { r.world.Net().Unblock(a.host, b.host) }) }
+		r.isolate(f, true)
+		return func() { r.isolate(f, false) }
 	default:
 		f.crash(l.chance.Permille(500))
 		return func() { f.boot(false) }
@@ -213,7 +206,7 @@ func (l *lag) level() bool {
 	return false
 }
 
-// steady says that one leader led all the time: another one begins anew.
+// steady says whether one leader has led all the time. Another one begins to bring the follower level from the start, so nothing is promised then.
 func (l *lag) steady() bool {
 	return l.leader.seat.now == l.leader && l.leader.role == node.Leader && l.leader.term == l.term
 }

@@ -55,8 +55,8 @@ func (l *locker) begin() {
 
 func (l *locker) over() bool { return l.run.healed || len(l.run.history) >= l.run.setup.OpsMost }
 
-// lock takes the lock. Where it gets no answer it begins anew with another lease: a call that was given up may be about to give back the place
-// that a second one with the same lease would find.
+// lock takes the lock. Where no answer comes the locker begins anew with another lease: a second call with the same lease would find the first
+// one's place in the queue, which the first call may be about to give up.
 func (l *locker) lock() {
 	r := l.run
 	rec := &locks.Record{Client: l.client.id, Name: lockName, Lease: l.lease, Call: r.stamp(), Return: linearizability.Never,

@@ -7,8 +7,8 @@ import (
 	"github.com/detcd/detcd/sim/world"
 )
 
-// addNamesakes adds clients that want leases of one id. Each revokes its own about when its time is over, and the next is waiting to have
-// one: what was meant for a lease must not befall another of its name.
+// addNamesakes adds clients that all want a lease with the same id. One of them has it, and revokes it about when it would end by itself; another
+// one is granted the id right after that. What was meant for the first lease, such as its end, must not befall the second.
 func (r *Run) addNamesakes() {
 	for i := range 3 {
 		n := &namesake{session: r.addSession(fmt.Sprintf("namesake %d", i), sessionIDs+200+i)}

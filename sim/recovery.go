@@ -9,8 +9,8 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// serveWithin is how long after the last fault the cluster must serve through every member, and agreeWithin how long after the last
-// request all members must have the same state. Some elections, time-outs and snapshots fit in.
+// serveWithin is how long after the last fault every member must serve. agreeWithin is how long after the last request all members must have the
+// same state. Both leave time for several elections, time-outs and snapshots.
 const (
 	serveWithin = 60 * time.Second
 	agreeWithin = 30 * time.Second

@@ -1,8 +1,8 @@
 // Package sim runs a whole cluster in a simulated world: members as production has them, clients, faults, and checks of every
 // promise. One seed picks the set-up and everything that happens; the same seed gives the same run to the byte, on every platform.
 //
-// It wires and decides when; what a fault does to a host is package world's business, and what is right package
-// linearizability's.
+// This package decides what happens, and when. What a fault does to a host is in package world; what is right is in package
+// linearizability and its folders. DESIGN.md is the tour.
 //
 // Concurrency: a run takes place on the caller's goroutine. It replaces crypto/rand.Reader while it lasts, as raft draws election
 // timeouts from there, so there can be only one run at a time in a process; parallel runs are processes.
@@ -64,7 +64,7 @@ type Run struct {
 	onLeader func(*resident)
 	lostVote *lostVote // a member that is to crash as it asks for votes; nil: none
 
-	lull    int64 // until then clients ask for nothing
+	lull    int64 // until this time clients make no requests
 	healed  bool  // trouble is over
 	quiet   bool  // clients make no more requests
 	failure *Failure
@@ -81,15 +81,17 @@ type Failure struct {
 type Counts struct {
 	Answered, Refused, Unknown uint64 // requests by outcome
 	Partitions, Stops, Failed  uint64
-	Damaged, AtRest, Stood     uint64 // starts refused for damage that was put there; of those, at rest when the power went; starts in spite of it
+	Damaged                    uint64 // starts refused for damage that was put there
+	AtRest                     uint64 // those of Damaged whose member was at rest when it lost its power
+	Stood                      uint64 // starts with damage that was put there and took nothing from the member
 	Leaders, Installed         uint64 // times a member became leader; snapshots taken over from another
 	SnapshotsSent, LogsSent    uint64 // followers that were sent a snapshot, or old entries of the log, as they lagged
 	Lags, LagSnapshots         uint64 // members that were away under steady load; those that needed a snapshot then
 	Duplicates                 uint64 // batches that were in the log twice
 	Removals                   uint64 // compactions that were carried out on a member to their end
 	Told, Overtaken            uint64 // events that watchers were told of; watches that a compaction overtook
-	// Packs are responses with several revisions, PackFragments fragments with parts of several; OvertakenWithin are watches that a
-	// compaction overtook when they had told of some of what they had yet to tell.
+	// Packs are watch responses with several revisions. PackFragments are fragments of such. OvertakenWithin are watches that a compaction
+	// overtook after they had told of a part of what they had missed.
 	Packs, PackFragments, OvertakenWithin uint64
 	Renewed, Locked, Elected              uint64 // acknowledged renewals of leases, locks and elections
 	Late, Wiped                           uint64 // members that started late; disks that were lost
@@ -187,12 +189,11 @@ func (r *Run) stamp() uint64 {
 // now is the true time, in nanoseconds.
 func (r *Run) now() int64 { return int64(r.world.Now()) }
 
-// live is the course of a run: trouble, recovery, and once more from what the disks hold alone.
+// live is the course of a run: trouble, recovery, and recovery once more from nothing but what the disks hold.
 func (r *Run) live() {
 	r.addSeats()
 	r.pickLate()
 	for _, s := range r.seats {
-		s := s
 		r.faultAfter(s.boots.Duration(0, time.Second)+s.late, func() {
 			if s.lives == 0 {
 				s.boot(false)

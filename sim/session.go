@@ -97,8 +97,8 @@ func (s *session) renewSoon(round int, rec *leases.Record, hurry bool) {
 	})
 }
 
-// unknownFor bounds how long after it was asked for a renewal of unknown outcome can still take effect: a member that is held still can
-// have it before it, then its patience with the leader, and then the leader can be held still.
+// unknownFor bounds how long after the question a renewal of unknown outcome can still take effect. The member may be held still before it takes
+// the question, then it waits for the leader, and the leader may be held still, too.
 const unknownFor = 90 * time.Second
 
 func (s *session) renew(round int, rec *leases.Record) {
@@ -127,7 +127,7 @@ func (s *session) renew(round int, rec *leases.Record) {
 			s.run.counts.Renewed++
 		default:
 			if p.refused {
-				rec.Renewals = rec.Renewals[:at] // an act that never was
+				rec.Renewals = rec.Renewals[:at] // no member has seen it
 			}
 			s.calls.move()
 			hurry = true

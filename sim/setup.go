@@ -29,7 +29,7 @@ type Setup struct {
 	Watchers, Holders, Lockers, Candidates int
 	// LongLeases: leases outlive the leaders that grant them.
 	LongLeases bool
-	// ClientLoss is how many in 1,000 requests, and answers, are lost between clients and members while there is trouble.
+	// ClientLoss is how many requests of 1,000, and how many answers, are lost between clients and members while there is trouble.
 	ClientLoss int
 
 	// Trouble is the time in which things break; all is mended after it.
@@ -38,8 +38,8 @@ type Setup struct {
 	Faults  FaultRates
 	// Wipe is the mean time between losses of a member's disks; zero: never in this run.
 	Wipe time.Duration
-	// Asked is how many members clients go to; the others make no requests of their own until they lead, so that nobody remembers them
-	// by those. Zero: all.
+	// Asked is how many members clients go to. The others propose nothing until they lead, so there is nothing by which anybody could remember
+	// them. Zero: clients go to all members.
 	Asked int
 	// OldCopy is the mean time between copies of a member's disks that are put back later; zero: never in this run.
 	OldCopy time.Duration
@@ -49,8 +49,8 @@ type Setup struct {
 	DiskLeast, DiskMost time.Duration
 	// TightDisks have no room for more of the log than a member needs itself.
 	TightDisks bool
-	// Joined is after how many of a thousand events a member's turn stays open for a moment, so that what comes then belongs to it; 0: each
-	// event is a turn of its own.
+	// Joined is how often, in a thousand events, a member's turn stays open for a moment, so that what comes then belongs to it, too. 0: each event
+	// is a turn of its own.
 	Joined int
 	// Lag is a follower that misses something when all trouble is over.
 	Lag LagSetup
@@ -74,7 +74,7 @@ func pickSetup(seed uint64) Setup {
 	}
 	c.Node = pickNode(s)
 	if few := prng.New(seed, "catch up"); few.Permille(300) {
-		c.Node.CatchUpBytes = few.Between(1, 4<<10) // less than one turn brings, now and then
+		c.Node.CatchUpBytes = few.Between(1, 4<<10) // so little that one turn may bring more
 	}
 	if few := prng.New(seed, "busy"); few.Permille(200) {
 		c.Joined = 100 + few.Intn(700)
@@ -161,8 +161,8 @@ func (c *Setup) pickRetention() {
 	}
 }
 
-// pickSuccession makes some runs long and calm but for one thing: leaders succeed each other at even intervals, each with the time to do
-// what it owes to leases that outlive it. It returns the mean of these; 0: this is not such a run.
+// pickSuccession makes some runs long and calm, with one kind of trouble only: leaders succeed each other at even intervals. Each has the time to
+// do what it owes to leases that outlive it. The mean interval is returned; 0: this is not such a run.
 func (c *Setup) pickSuccession() time.Duration {
 	s := prng.New(c.Seed, "succession")
 	if !s.Permille(120) || c.Members == 1 {

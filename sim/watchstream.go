@@ -14,8 +14,8 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// watchStream is a client's stream of watches at one life of a member: the very watch.Stream that the gRPC door serves, with the goroutines
-// of the door as events. What it has put out reaches the client in order, some time after, as on a connection.
+// watchStream is a client's stream of watches to one life of a member. It is the watch.Stream that the gRPC door serves; what the door's goroutines
+// do are events here.
 type watchStream struct {
 	*stream
 	w       *watcher
@@ -58,7 +58,7 @@ func (s *watchStream) Attach(i *watch.Interest, from int64) {
 	})
 }
 
-// unsure notes that the member can't know what the watches have missed that it has by now.
+// unsure notes that the member can't know what the watches that it has now have missed.
 func (s *watchStream) unsure() {
 	for _, rec := range s.records {
 		rec.Unsure = true

@@ -10,14 +10,13 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// Segments that a restart does not need are kept for a while as history: a member that lags is sent the entries in them. A start
-// does not read them, so they cost it nothing, and damage in them is no reason to refuse one. Whoever reads entries back checks them.
+// Segments that a restart does not need are kept for a while as history: a member that lags is sent the entries in them. A start does not read
+// history. So history makes no start slower, and damage in it makes no start fail. Whoever reads entries back checks what it reads.
 
-// Span is one segment as those see it who read entries back.
+// Span is one segment, as readers of old entries see it.
 type Span struct {
 	seq uint64
-	// Before is the last index of the log when the segment began: what is still valid of the entries after it is in this segment or in
-	// later ones.
+	// Before is the last index of the log when the segment began. Every valid entry after that index is in this segment or in a later one.
 	Before uint64
 	// Bytes is the size of the file.
 	Bytes int64
@@ -34,9 +33,9 @@ func (l *Log) publishSpans() {
 	l.spans.Store(&spans)
 }
 
-// history tells the segments that a restart needs from those before. The newest header says which snapshot there is at least; the
-// newest segment that began at or before that snapshot's index is where reading has to start. Where a header can't be read, all
-// segments are needed: replay says what is wrong, if that matters. id is whose log it is; nil: any.
+// history parts the segments that a restart needs from the older ones. The header of the newest segment names a snapshot. The restart has to begin
+// in the newest segment that began at or before the index of that snapshot. If a header can't be read, all segments are needed: then replay finds out
+// what is wrong, if it matters. id is whose log it is; nil: any.
 func history(d port.Disk, id *Identity, segments []segment) (old, needed []segment) {
 	n := len(segments)
 	if n < 2 {
@@ -66,8 +65,8 @@ func history(d port.Disk, id *Identity, segments []segment) (old, needed []segme
 	return old, segments[first:]
 }
 
-// reachesBack returns the index after which the segments have all entries up to the mark's, of the mark's own term. The headers alone tell
-// that: terms never fall along a log, so between two entries of one term all have it. What was of earlier terms is left out.
+// reachesBack returns an index: the segments have all entries after it up to the mark's index, and these are of the mark's term. The headers alone
+// tell that. Terms never fall along a log, so all entries between two of one term are of that term. Entries of earlier terms are left out.
 func reachesBack(segments []segment, mark *SnapshotMark) uint64 {
 	index := mark.Index
 	for i := len(segments) - 1; i >= 0; i-- {
@@ -86,7 +85,7 @@ func peek(d port.Disk, id *Identity, seq uint64) (h header, size int64, ok bool)
 	if err != nil {
 		return h, 0, false
 	}
-	defer r.file.Close() // opened for reading: closing can lose nothing
+	defer r.file.Close() // it was opened for reading, so an error of Close loses nothing
 	rec, ok, err := r.record(0)
 	if err != nil || !ok || rec.kind != kindHeader {
 		return h, r.size, false
@@ -109,11 +108,11 @@ func openSegment(d port.Disk, seq uint64) (*reader, error) {
 	return &reader{file: f, name: name, seq: seq, size: size}, nil
 }
 
-// ErrGone is returned by EntryReader.Read for entries that are in no segment any more.
+// ErrGone is returned by EntryReader.Read when no segment has the entries any more.
 var ErrGone = errors.New("wal: the entries are no longer in the log's segments")
 
-// EntryReader reads entries back from the segments of an open Log, while that is being written. It reads forward, and remembers where
-// it is. One caller at a time may use it; that need not be the Log's.
+// EntryReader reads entries back from the segments of an open Log, while the Log is being written. It reads forward, and remembers where
+// it is. It is for one caller at a time, who may be another than the Log's.
 type EntryReader struct {
 	log *Log
 	// Where the record after the last entry read begins, and the CRC of the record before it; seq 0: nowhere yet.
@@ -126,9 +125,9 @@ type EntryReader struct {
 // NewEntryReader returns a reader of the log's entries. It opens a file only while it reads.
 func NewEntryReader(l *Log) *EntryReader { return &EntryReader{log: l} }
 
-// Read returns the entries from lo on, up to last, without gaps: at least one, and no more than fit into limit bytes of data otherwise.
-// All of them must be durable and committed. term tells the term of each: a record of the same index and another term was replaced.
-// It fails with ErrGone, a CorruptError, or what the disk says.
+// Read returns the entries from lo on, up to last, without gaps. It returns at least one, and not more than limit bytes of data if there are more.
+// All of them must be durable and committed. term tells the term of each; a record of the same index and another term was replaced later, and is
+// passed over. Read fails with ErrGone, a CorruptError, or an error of the disk.
 func (r *EntryReader) Read(lo, last uint64, limit int64, term func(index uint64) uint64) ([]*raftpb.Entry, error) {
 	if r.seq == 0 || r.next != lo {
 		r.seek(lo)
@@ -146,7 +145,7 @@ func (r *EntryReader) Read(lo, last uint64, limit int64, term func(index uint64)
 			if len(s.entries) == 0 {
 				return nil, err
 			}
-			break // what was read before is good; the next Read meets it again
+			break // the entries before this error are good; the next Read meets the error again
 		}
 	}
 	r.next = s.want
@@ -157,8 +156,7 @@ func (r *EntryReader) Read(lo, last uint64, limit int64, term func(index uint64)
 	return s.entries, nil
 }
 
-// seek goes to the segment in which the entry may be: the newest that began before it. What is valid of the entries from there on is
-// in no earlier one.
+// seek goes to the segment in which the entry may be: the newest one that began before the entry. No earlier segment has a valid entry from lo on.
 func (r *EntryReader) seek(lo uint64) {
 	r.seq, r.offset = math.MaxUint64, 0
 	spans := r.log.Spans()
@@ -179,11 +177,11 @@ func (r *EntryReader) segment(s *scan) error {
 	if err != nil {
 		return err
 	}
-	defer in.file.Close() // opened for reading: closing can lose nothing
+	defer in.file.Close() // it was opened for reading, so an error of Close loses nothing
 	for !s.full {
 		rec, ok, err := in.record(r.offset)
 		if err != nil || !ok {
-			return err // the segment's end, or damage: then what comes next is missing there, and not found elsewhere
+			return err // the end of the segment, or damage; after damage the next entry is found nowhere, and Read fails with ErrGone
 		}
 		if !r.follows(&rec) {
 			return &CorruptError{File: in.name, Offset: r.offset, Reason: "an intact record that is not of this log, or out of its order"}
@@ -196,7 +194,7 @@ func (r *EntryReader) segment(s *scan) error {
 	return nil
 }
 
-// follows says whether a record belongs where the reader is: a start has not looked at history, which may be another log's.
+// follows says whether a record belongs where the reader is. No start has checked history, so the file may even be another log's.
 func (r *EntryReader) follows(rec *record) bool {
 	if r.offset > 0 {
 		return rec.kind != kindHeader && rec.chain == r.chain

@@ -62,8 +62,8 @@ func (f *Found) Close() error {
 	return nil
 }
 
-// Begin makes the WAL one to write to, the very first segment included where there is none. What Recovered returned is durable when it
-// returns, and so is the new incarnation. Found is of no more use then.
+// Begin opens the WAL for writing, and makes the first segment if there is none. When it returns, what Recovered tells is durable, and so is the
+// new incarnation. Found must not be used after that.
 func (f *Found) Begin() (*Log, error) {
 	p := f.replay
 	l := &Log{disk: f.disk, id: f.id, leastSegmentBytes: roundUp(f.options.SegmentBytes / leastShare), segments: append(f.history, p.segments...), state: p.state,
@@ -103,7 +103,7 @@ func Open(d port.Disk, id Identity, o Options) (*Log, *Recovered, error) {
 	return l, f.Recovered(), nil
 }
 
-// repair cuts a torn tail and makes sure that what was read is durable: after a kill it may have been in memory only.
+// repair cuts a torn tail, and makes durable what was read: when the process was killed, some of it may have been in the system's memory only.
 func (l *Log) repair(p *replay, temps []string) error {
 	for _, name := range temps {
 		if err := l.disk.Remove(name); err != nil {
@@ -119,7 +119,8 @@ func (l *Log) repair(p *replay, temps []string) error {
 			return fmt.Errorf("wal: cut the torn tail of %s: %w", segmentName(l.seq()), err)
 		}
 	}
-	// Before anything new is written: new records among remnants of the tail would look like corruption.
+	// The sync comes before anything new is written. Else new records could stand among remnants of the tail after a loss of power, and that
+	// looks like corruption.
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("wal: sync %s: %w", segmentName(l.seq()), err)
 	}

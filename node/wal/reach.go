@@ -7,8 +7,8 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// Reach says how far a log is known to be durable, and what it amounts to there. It is kept in a file of its own, away from the log (see
-// ReachFile), so that a log that is missing, cut short or another's is told from one that was never longer.
+// Reach says how far a log is known to be durable, and what its state is there. It is kept in a file of its own, away from the log (see ReachFile).
+// So a log that is missing, was cut short or is another member's is noticed: it does not lead up to the reach.
 type Reach struct {
 	Identity    Identity
 	Incarnation uint64
@@ -29,9 +29,9 @@ type Reach struct {
 //	| CRC | version | count | cluster | member | incarnation | seq | offset | batch | crc | last | commit | snapshot |
 //	+-----+---------+-------+---------+--------+-------------+-----+--------+-------+-----+------+--------+----------+
 //
-// all numbers little-endian, CRC-32C over all that follows it. Of the slots that are intact the one with the highest count holds.
-// Each write goes into one slot, which one its caller says; a slot that is not written to again before another one is synced can always
-// be read.
+// All numbers are little-endian. The CRC is a CRC-32C over all that follows it. Of the slots that are intact, the one with the highest count
+// counts. Each write goes into one slot, which the caller chooses. The caller leaves the newest synced slot alone until another one is synced, so at
+// least one slot can always be read.
 const (
 	ReachName    = "reach"
 	ReachSlots   = 4
@@ -54,7 +54,7 @@ func ReadReach(d port.Disk) (*Reach, error) {
 	return r, err
 }
 
-// readReach also returns the count of the slot that holds, and the slot that is to be written next: the oldest.
+// readReach also returns the count of the slot that counts, and the slot that is to be written next: the oldest.
 func readReach(d port.Disk) (reach *Reach, count uint64, next int, err error) {
 	f, err := d.Open(ReachName)
 	if errors.Is(err, port.ErrNotExist) {
@@ -66,7 +66,7 @@ func readReach(d port.Disk) (reach *Reach, count uint64, next int, err error) {
 	oldest := ^uint64(0)
 	for slot := range ReachSlots {
 		var b [reachBytes]byte
-		// A slot that can't be read is as good as one that is damaged: the others may do.
+		// A slot that can't be read is treated like a damaged one: another slot may be intact.
 		n, readErr := f.ReadAt(b[:], int64(slot)*reachPage)
 		if n < len(b) || !intactReach(b[:]) {
 			if n < len(b) && readErr != nil {
@@ -112,8 +112,8 @@ func parseReach(b []byte) *Reach {
 		Last: v[7], Commit: v[8], Snapshot: v[9]}
 }
 
-// OpenReach opens the reach file on a disk, or makes it, and has it say r. When it returns, that is durable. durable is the slot that r stands
-// in: it must be left alone until another one was synced.
+// OpenReach opens the reach file on a disk, or makes it, and writes r into it. When it returns, r is durable. durable is the slot that holds r: the
+// caller must leave it alone until another slot was synced.
 func OpenReach(d port.Disk, r Reach) (f *ReachFile, durable int, err error) {
 	old, count, next, err := readReach(d)
 	if err != nil {
@@ -170,7 +170,8 @@ func nameReach(d port.Disk) error {
 	return nil
 }
 
-// Put writes r into a slot, without a sync: it survives the end of the process, and a loss of power perhaps. What r claims must be durable.
+// Put writes r into a slot, without a sync. r survives the end of the process; it may be lost in a loss of power. What r claims must be durable
+// already.
 func (f *ReachFile) Put(slot int, r Reach) error {
 	f.count++
 	b := f.buf[:]
@@ -186,7 +187,7 @@ func (f *ReachFile) Put(slot int, r Reach) error {
 	return nil
 }
 
-// Sync makes durable what was Put before.
+// Sync makes durable what Put has written before.
 func (f *ReachFile) Sync() error {
 	if err := f.sync.Sync(); err != nil {
 		return fmt.Errorf("wal: sync %s: %w", ReachName, err)
@@ -194,7 +195,7 @@ func (f *ReachFile) Sync() error {
 	return nil
 }
 
-// Close closes the file; what was Put is not synced by it.
+// Close closes the file. It does not sync.
 func (f *ReachFile) Close() error {
 	var errs []error
 	for _, file := range []port.File{f.put, f.sync} {

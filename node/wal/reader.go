@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	chunkBytes = 1 << 20  // read at once while replaying; what is pinned by an entry that is still needed
+	chunkBytes = 1 << 20  // read at once while replaying; an entry that is still needed keeps its whole chunk in memory
 	scanBytes  = 64 << 10 // read at once behind the end, and written at once when zeroing there
 )
 
@@ -72,9 +72,8 @@ func (r *reader) record(off int64) (rec record, ok bool, err error) {
 	return f.record, true, nil
 }
 
-// tail looks at everything from off to the end of the segment, where off is where no record could be read. It returns
-// the offset behind the last byte that is not zero (off if there is none), and whether an intact record of a batch
-// after the given one stands there.
+// tail looks at everything from off, where no record could be read, to the end of the segment. dirty is the offset behind the last byte that is
+// not zero; off, if all are zero. later says whether there is an intact record of a batch after the given one.
 func (r *reader) tail(off int64, batch uint64) (dirty int64, later bool, err error) {
 	dirty = off
 	buf := make([]byte, max(0, min(scanBytes+frameBytes, r.size-off)))
@@ -86,7 +85,7 @@ func (r *reader) tail(off int64, batch uint64) (dirty int64, later bool, err err
 		for i := 0; i < len(b) && i < scanBytes; i += 8 {
 			word := b[i:min(i+8, len(b))]
 			if len(b)-i >= frameBytes && order.Uint64(word) == 0 && b[i+12] == 0 {
-				continue // the usual case, a segment's unused end: no record, and nothing dirty
+				continue // the usual case, a segment's unused end: no record begins here, and these bytes are zero
 			}
 			for j, c := range word {
 				if c != 0 {
@@ -98,7 +97,7 @@ func (r *reader) tail(off int64, batch uint64) (dirty int64, later bool, err err
 			}
 			pos := at + int64(i)
 			f, plausible := parseFrame(b[i:], r.size-pos)
-			// No batch is smaller than a frame, which bounds how far ahead a number can be.
+			// A batch takes at least a frame. So a segment has room for only so many batches, and a number further ahead is no batch's.
 			if !plausible || f.batch <= batch || f.batch-batch > uint64(r.size)/frameBytes {
 				continue
 			}

@@ -41,7 +41,7 @@ func recordBytes(n int) int64 { return frameBytes + padded(n) }
 
 func padded(n int) int64 { return (int64(n) + 7) &^ 7 }
 
-// batchBytes is the most that the batches may take on disk.
+// batchBytes is how many bytes the batches take on disk at most.
 func batchBytes(batches []Batch) (n int64) {
 	hard := false
 	for i := range batches {
@@ -159,8 +159,8 @@ func crcOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 // salt is the scratch space of checksum, kept so that none is allocated.
 type salt [16]byte
 
-// checksum is the CRC of a record's bytes after the CRC field, bound to the place where they stand: the same bytes
-// elsewhere, such as a copy of a WAL stored as a value, are no record.
+// checksum is the CRC of a record's bytes after the CRC field. It depends on the place of the record, too: the same bytes elsewhere, such as a
+// copy of a WAL stored as a value, are no record.
 func (s *salt) checksum(seq uint64, offset int64, data []byte) uint32 {
 	order.PutUint64(s[:], seq)
 	order.PutUint64(s[8:], uint64(offset))
@@ -185,7 +185,8 @@ type frame struct {
 	length uint32
 }
 
-// parseFrame reads the frame in b, and reports whether it may be one, with room bytes left in the segment, b's included.
+// parseFrame reads the frame at the beginning of b. plausible says whether it can be a record's. room is how many bytes of the segment there are
+// from the beginning of b on.
 func parseFrame(b []byte, room int64) (f frame, plausible bool) {
 	if len(b) < frameBytes || room < frameBytes {
 		return f, false

@@ -15,7 +15,7 @@ type replay struct {
 	id    *Identity            // nil: any
 	visit func(r Record) error // nil: none
 	reach *Reach               // nil: nothing is known of the log but itself
-	early int64                // least size of a segment that does not say its own; 0: unknown
+	early int64                // least size of a segment whose header does not tell its size; 0: unknown
 
 	segments    []segment
 	header      header // of the last segment
@@ -77,17 +77,17 @@ func (p *replay) run() (err error) {
 		if err != nil {
 			return err
 		}
-		off, err := p.first(r, i, stopped)
+		off, err := p.readHeader(r, i, stopped)
 		if err == nil {
 			stopped, err = p.records(r, s, off)
 		}
 		if err == nil && i == len(p.segments)-1 {
 			p.file = r.file
-			if err = p.last(r, stopped); err == nil {
-				err = p.whole()
+			if err = p.judgeEnd(r, stopped); err == nil {
+				err = p.checkBeginning()
 			}
 			if err == nil {
-				err = p.far(r, stopped)
+				err = p.checkReached(r, stopped)
 			}
 		}
 		if err != nil || r.file != p.file {
@@ -115,8 +115,8 @@ func (p *replay) open(s *segment) (*reader, error) {
 	return &reader{file: f, name: s.name(), seq: s.seq, size: s.size}, nil
 }
 
-// first reads segment i's header and checks that it continues the segments before, whose reading ended at stopped.
-func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) {
+// readHeader reads segment i's header, and checks that it continues the segments before it. Reading of the segment before ended at stopped.
+func (p *replay) readHeader(r *reader, i int, stopped int64) (next int64, err error) {
 	bad := func(reason string) (int64, error) {
 		return 0, &CorruptError{File: r.name, Reason: reason}
 	}
@@ -124,7 +124,7 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 	if err != nil {
 		return 0, err
 	}
-	// A segment has its name only once its header is durable, so this is never a torn write, not in the last one either.
+	// A segment gets its name only when its header is durable. So this is no torn write, not even in the last segment.
 	if !ok || rec.kind != kindHeader || rec.flags != flagLast {
 		return bad("no intact segment header")
 	}
@@ -143,7 +143,7 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 		p.state, p.incarnation, p.batch, p.firstBatch = h.state, h.incarnation, rec.batch, rec.batch
 	} else {
 		if rec.chain != p.synced || rec.batch != p.batch {
-			// The header vouches for batches that are not there: the segment before ends too early.
+			// The header tells of batches that are not there: the segment before it ends too early.
 			return 0, &CorruptError{File: p.segments[i-1].name(), Offset: stopped,
 				Reason: fmt.Sprintf("no intact record, but %s says that more follows (batches up to %d, read up to %d)", r.name, rec.batch, p.batch)}
 		}
@@ -164,14 +164,15 @@ func (p *replay) first(r *reader, i int, stopped int64) (next int64, err error) 
 	next = recordBytes(len(rec.payload))
 	p.sinceMark += next
 	p.body = next
-	if err := p.pass(r, 0); err != nil {
+	if err := p.compare(r, 0); err != nil {
 		return 0, err
 	}
 	return next, p.tell(r, &rec)
 }
 
-// pass compares what was just read, a header or a complete batch that begins at off, with the reach, if it is the place that this names.
-func (p *replay) pass(r *reader, off int64) error {
+// compare looks whether the reading has just come to the place that the reach names. If so, what was read there must be what the reach says. It was a
+// header or a complete batch, and begins at off.
+func (p *replay) compare(r *reader, off int64) error {
 	k := p.reach
 	if k == nil || r.seq != k.Seq || p.batch != k.Batch {
 		return nil
@@ -192,7 +193,7 @@ func (p *replay) records(r *reader, s *segment, off int64) (stopped int64, err e
 			return off, err
 		}
 		if rec.chain != chain || rec.batch != p.batch+1 || rec.kind == kindHeader {
-			// A crash leaves no intact record out of its order: whatever was there was zeroed before this could be written.
+			// A crash does not leave an intact record in the wrong place: whatever stood there was zeroed before anything else was written.
 			return 0, &CorruptError{File: r.name, Offset: off, Reason: fmt.Sprintf("record of batch %d out of order after batch %d", rec.batch, p.batch)}
 		}
 		if err := p.tell(r, &rec); err != nil {
@@ -212,7 +213,7 @@ func (p *replay) records(r *reader, s *segment, off int64) (stopped int64, err e
 		began := p.pending[0].offset
 		clear(p.pending)
 		p.pending, p.batch, p.synced = p.pending[:0], rec.batch, chain
-		if err := p.pass(r, began); err != nil {
+		if err := p.compare(r, began); err != nil {
 			return 0, err
 		}
 	}
@@ -259,7 +260,7 @@ func (p *replay) drop(index uint64, all bool) {
 		n++
 	}
 	kept := copy(p.entries, p.entries[n:])
-	clear(p.entries[kept:]) // else they keep their read buffers alive
+	clear(p.entries[kept:]) // else these entries would keep their read buffers in memory
 	p.entries = p.entries[:kept]
 }
 
@@ -277,15 +278,15 @@ func (p *replay) entry(index, term uint64, kind raftpb.EntryType, data []byte) *
 	return &s.entry
 }
 
-// last decides what the end of the last segment is: a clean end, a torn tail, or corruption.
-func (p *replay) last(r *reader, stopped int64) error {
+// judgeEnd decides what the end of the last segment is: a clean end, a torn tail, or corruption.
+func (p *replay) judgeEnd(r *reader, stopped int64) error {
 	end, chain := stopped, p.synced
 	for i := range p.pending {
 		if p.pending[i].kind != kindSettled {
 			end = p.pending[i].offset
 			break
 		}
-		chain = p.pending[i].crc // a Settle mark is good where it stands: the batch it begins just was never written
+		chain = p.pending[i].crc // a Settle mark counts by itself, though the batch that it begins was never written
 	}
 	dirty, later, err := r.tail(stopped, p.batch+1)
 	if err != nil {
@@ -302,7 +303,7 @@ func (p *replay) last(r *reader, stopped int64) error {
 	return nil
 }
 
-// tornMost bounds what one write that was not finished can have left in the last segment from end on: one batch, and the Settle mark before it.
+// tornMost is the most bytes that one unfinished write can have left in the last segment, from end on: one batch, and the Settle mark before it.
 func (p *replay) tornMost(end int64) int64 {
 	h := &p.header
 	if h.size == 0 {
@@ -315,8 +316,8 @@ func (p *replay) tornMost(end int64) int64 {
 	return most + frameBytes
 }
 
-// far checks that the log leads as far as the reach says. Reading stopped in the last segment, at stopped.
-func (p *replay) far(r *reader, stopped int64) error {
+// checkReached checks that the log leads as far as the reach says. Reading ended in the last segment, at stopped.
+func (p *replay) checkReached(r *reader, stopped int64) error {
 	k := p.reach
 	if k == nil || p.reached || k.Seq == 0 || len(p.segments) == 0 {
 		return nil
@@ -332,8 +333,8 @@ func (p *replay) far(r *reader, stopped int64) error {
 		p.batch, p.state.last, k.Batch, k.Offset, segmentName(k.Seq), k.Last)}
 }
 
-// whole checks that what was read is a log without a hole behind its snapshot.
-func (p *replay) whole() error {
+// checkBeginning checks that no entries are missing between the snapshot and the first entry.
+func (p *replay) checkBeginning() error {
 	have := p.state.last + 1
 	if len(p.entries) > 0 {
 		have = p.entries[0].GetIndex()

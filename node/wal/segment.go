@@ -57,8 +57,8 @@ func parseName(name string) (seq uint64, temp, ok bool) {
 	return seq, temp, true
 }
 
-// header is the content of a segment's first record: all that the segments before it amount to, apart from entries.
-// The record's batch and chain are those of the last record before it.
+// header is the content of a segment's first record: what all segments before it add up to, apart from entries. The record's batch and
+// chain are those of the last record before it.
 type header struct {
 	id          Identity
 	seq         uint64
@@ -166,11 +166,11 @@ func establish(d port.Disk, f port.File, h *header, chain uint32, batch uint64) 
 	return crc, int64(len(data)), nil
 }
 
-// largeShare is which part of its segment a batch may take at most without being large. A large one gets a segment of its own, whose header
-// says how large it is before any of it is written: so a bound on what a torn write can leave behind is always known.
+// A batch that takes more than 1/largeShare of its segment is large. It begins a new segment, whose header tells the size of the batch before
+// any of it is written. So there is always a known bound on what a torn write can leave behind.
 const largeShare = 4
 
-// earlySegmentBytes is the least size of detcd 0.1.0's segments, which do not say theirs.
+// earlySegmentBytes is the least size of segments of detcd 0.1.0. Their headers do not tell it.
 const earlySegmentBytes = 64 << 20
 
 // rotate goes on in a new segment with room for need bytes of records, under the given incarnation.
@@ -210,8 +210,8 @@ func (l *Log) rotate(need int64, incarnation uint64) error {
 	return nil
 }
 
-// fit makes the file of a segment, of the usual size or what it needs at least. Where the disk has no room for one of the usual size, it and
-// those after it are smaller: a fourth of what there is room for, as snapshots and the next segment need some, too.
+// fit makes the file of a segment, of the usual size, or larger if the next batch needs it. If the disk has no room for the usual size, this
+// segment and those after it are smaller: a fourth of what there is room for, as snapshots and the next segment need room, too.
 func (l *Log) fit(h *header, least, need int64) (port.File, error) {
 	for {
 		h.size, h.first = roundUp(max(l.segmentBytes.Load(), least)), 0

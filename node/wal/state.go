@@ -2,8 +2,8 @@ package wal
 
 import "fmt"
 
-// state is what the records up to some point amount to, apart from the entries' data. Writing and reading both go through
-// it, so that what is refused on the way in is what counts as corruption on the way out.
+// state is what all records up to some point add up to, apart from the entries' data. Writing and reading both go through it. So what Write
+// refuses is also what counts as corruption when it is read.
 type state struct {
 	term, vote, commit uint64
 	hasHard            bool
@@ -16,7 +16,7 @@ type state struct {
 // run says that the entries from index first up to the next run's first have this term.
 type run struct{ first, term uint64 }
 
-// The methods below return "" or which rule was broken; in that case the state is no longer of use.
+// Each method below returns "" if all is well, and else the rule that was broken. After that the state must not be used any more.
 
 func (s *state) addEntry(index, term uint64) string {
 	if index == 0 || index > s.last+1 {
@@ -42,8 +42,8 @@ func (s *state) addEntry(index, term uint64) string {
 	return ""
 }
 
-// newer reports whether m says anything new. A snapshot taken in the background may be done after a later one has arrived
-// from the leader; its mark then means nothing.
+// newer reports whether m is newer than the present mark. It need not be: while a snapshot was written in the background, a later one may have
+// come from the leader. Then the mark of the first one means nothing.
 func (s *state) newer(m *SnapshotMark) bool { return !s.hasMark || m.Index > s.mark.Index }
 
 // contradicts reports whether the log does not lead up to m: it ends before it, or has another term there.
@@ -81,7 +81,7 @@ func (s *state) setMark(m *SnapshotMark, reset bool) string {
 	}
 	s.mark, s.hasMark = SnapshotMark{Index: m.Index, Term: m.Term, ConfState: append([]byte(nil), m.ConfState...)}, true
 	if s.commit < m.Index {
-		// A snapshot holds committed entries only, so its mark says as much as a hard state.
+		// A snapshot holds committed entries only. So its mark tells a commit index, as a hard state does.
 		s.commit, s.hasHard = m.Index, true
 	}
 	if s.term < m.Term {

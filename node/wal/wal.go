@@ -74,8 +74,7 @@ type Recovered struct {
 	History uint64
 	// Incarnation counts the times this WAL was opened, this one included: 1 at creation. No two opens ever get the same.
 	Incarnation uint64
-	// Empty says that nothing was ever written (which is so also when the member died before its first Write), and None that there is no
-	// segment at all.
+	// Empty says that nothing was ever written: the member is new, or died before its first Write. None says that there is no segment at all.
 	Empty, None bool
 	// CutBytes is the size of the torn tail that was cut off; 0 after an orderly stop.
 	CutBytes int64
@@ -83,14 +82,14 @@ type Recovered struct {
 
 // Options tune a Log.
 type Options struct {
-	// SegmentBytes is the size of a segment file; 0 means DefaultSegmentBytes. A batch larger than that gets a segment of its own size. Where the
-	// disk has no room for such a file, segments are smaller, down to a sixty-fourth.
+	// SegmentBytes is the size of a segment file; 0 means DefaultSegmentBytes. A batch larger than that gets a segment of its own size. If the
+	// disk has no room for such a file, segments are smaller, down to 1/64 of this.
 	SegmentBytes int64
 	// Reach is what is known of the log apart from itself. A log that does not lead up to it is refused as corrupt. Nil: nothing.
 	Reach *Reach
 }
 
-// leastShare is which part of SegmentBytes a segment has at least, however full the disk.
+// A segment has at least 1/leastShare of SegmentBytes, however full the disk is.
 const leastShare = 64
 
 // Log is an open WAL. It is used by one caller at a time, except for the counters, which any goroutine may read.
@@ -113,7 +112,7 @@ type Log struct {
 	batch   uint64 // number of the last complete batch
 	synced  uint32 // CRC of the last record of that batch
 	chain   uint32 // CRC of the record before offset: synced's, or that of the Settle mark behind it
-	settled bool   // a mark stands behind the last batch
+	settled bool   // a Settle mark stands behind the last batch
 	err     error  // once set, every call returns it
 
 	written, sinceMark, syncs, total atomic.Int64
@@ -121,10 +120,10 @@ type Log struct {
 	spans                            atomic.Pointer[[]Span]
 }
 
-// Write makes the batches durable, all of them or, if the machine dies before it returns, all or none. It is one write and one
-// sync, plus the making of a new segment when the present one is full. It keeps no reference to what it is given.
-// A batch that breaks raft's rules (an index gap, a term that goes back, a commit index beyond the log, a second vote in
-// a term) is a bug of the caller and panics. After an I/O error the Log is dead: this and every later call return that error.
+// Write makes the batches durable. If the machine dies before Write returns, all of them are there afterwards, or none is. Write costs one write
+// and one sync, and the making of a new segment when the present one is full. It keeps no reference to what it is given.
+// It panics if a batch breaks raft's rules (an index gap, a term that goes back, a commit index beyond the log, a second vote in a term): that is
+// a bug of the caller. After an I/O error the Log is dead: this and every later call return that error.
 func (l *Log) Write(batches ...Batch) error {
 	if l.err != nil {
 		return l.err
@@ -206,8 +205,8 @@ func (l *Log) count(bytes int64) {
 	l.syncs.Add(1)
 }
 
-// Settle appends, without a sync, a mark that proves that everything before it was synced, so that later damage to the last
-// batch is told from a torn write. It is meant for idle moments; a second call without a Write between does nothing.
+// Settle appends a mark, without a sync. The mark proves that everything before it was synced, so that later damage to the last batch is not
+// taken for a torn write. Settle is for idle moments; a second call without a Write between them does nothing.
 func (l *Log) Settle() error {
 	if l.err != nil {
 		return l.err
@@ -228,8 +227,8 @@ func (l *Log) Settle() error {
 	return nil
 }
 
-// Release removes the segments that hold no entry after index. It never goes beyond the newest mark written, which is where a restart
-// begins, and always keeps the last segment. What it keeps before the mark is history, for EntryReader.
+// Release removes the segments that hold no entry after index. A restart begins at the newest snapshot mark, so what comes after the mark stays, and
+// the last segment always does. What stays before the mark is history, for EntryReader.
 func (l *Log) Release(index uint64) error {
 	if l.err != nil {
 		return l.err
@@ -242,8 +241,8 @@ func (l *Log) Release(index uint64) error {
 	return nil
 }
 
-// MakeRoom removes history, oldest first, until the disk has that many bytes of room or there is no history left: what only others may
-// want gives way to what this member needs. A disk that can't say how much room it has is taken for one with enough.
+// MakeRoom removes history, oldest first, until the disk has that many bytes of room or there is no history left. History is what only other
+// members may want; what this member needs comes first. A disk that can't say how much room it has counts as one with enough.
 func (l *Log) MakeRoom(bytes int64) error {
 	if l.err != nil {
 		return l.err
@@ -263,7 +262,7 @@ func (l *Log) MakeRoom(bytes int64) error {
 // giveWay makes room for a new segment.
 func (l *Log) giveWay(size int64) error { return l.MakeRoom(size + size/2) }
 
-// removable says that the oldest segment holds no entry after index, and that a restart does not need it.
+// removable says whether the oldest segment can go: it holds no entry after index, and a restart does not need it.
 func (l *Log) removable(index uint64) bool {
 	return len(l.segments) > 1 && l.segments[1].before <= min(index, l.state.mark.Index)
 }
@@ -273,7 +272,8 @@ func (l *Log) removeOldest() error {
 	if err := l.disk.Remove(s.name()); err != nil {
 		return l.fail("remove "+s.name(), err)
 	}
-	// Synced one by one, oldest first: of several removals a crash may keep any, and a hole in the sequence is corruption.
+	// Each removal is synced by itself, oldest first. Of several that were not synced, a crash may undo any, and a hole in the sequence of
+	// segments counts as corruption.
 	if err := l.disk.SyncDir(); err != nil {
 		return l.fail("sync directory", err)
 	}
@@ -309,8 +309,8 @@ func (l *Log) SegmentBytes() int64 { return l.segmentBytes.Load() }
 // BytesWritten counts the bytes made durable since Open. Any goroutine may call it.
 func (l *Log) BytesWritten() int64 { return l.written.Load() }
 
-// BytesSinceSnapshot is the size in bytes of all records from the newest snapshot mark's on (of all there are, without a mark), those
-// before the last restart included: about what a replay would have to apply. Any goroutine may call it.
+// BytesSinceSnapshot is the size in bytes of all records from the newest snapshot mark on, or of all records if there is no mark: about what a
+// restart would have to apply. It counts records of earlier runs, too. Any goroutine may call it.
 func (l *Log) BytesSinceSnapshot() int64 { return l.sinceMark.Load() }
 
 // Syncs counts the batches synced since Open. Any goroutine may call it.

@@ -21,7 +21,7 @@ import (
 //	WALDIR/wal/          the WAL, or, where somebody has put it there:
 //	WALDIR/              the WAL itself
 //
-// A log may be moved while no process works on it. Where it was last is written in FORMAT, to say so when it is not found.
+// A log may be moved while no process works on it. FORMAT says where it was last, so that an error can say so when the log is not found.
 const (
 	formatName   = "FORMAT"
 	lockName     = "LOCK"
@@ -38,15 +38,15 @@ var (
 	ErrStockEtcd = errors.New("this is a data directory of etcd")
 	// ErrFormat: the directory is of another format, or not one of detcd's. Nothing in it was touched.
 	ErrFormat = errors.New("not a data directory that this version of detcd can use")
-	// ErrWALPlace: there is no WAL where it is said to be, but it was elsewhere when the member last ran. To go on would start from an
-	// empty WAL and so forget what was acknowledged. Nothing was touched.
+	// ErrWALPlace: there is no WAL where the flags say, and the WAL was elsewhere when the member last ran. To go on would begin an empty WAL, and
+	// so forget what was acknowledged. Nothing was touched.
 	ErrWALPlace = errors.New("the log (WAL) is not where this data directory had it")
-	// ErrNoDir: what is given as a directory is none. Nothing was touched.
+	// ErrNoDir: a path that should be a directory is none. Nothing was touched.
 	ErrNoDir = errors.New("not a directory")
 
 	errLockHeld = errors.New("lock held")
 
-	// formatWays is what can be done where FORMAT is missing or damaged.
+	// formatWays says what can be done if FORMAT is missing or damaged.
 	formatWays = formatName + " is a short text: put back a copy of it, or copy that of another member whose log is in the same place"
 )
 
@@ -56,7 +56,7 @@ type DirOptions struct {
 	WALDir string
 	// ObserveWALSync and ObserveSnapshotSync are told how long each File.Sync took. Nil: nobody is.
 	ObserveWALSync, ObserveSnapshotSync func(time.Duration)
-	// ObserveShortage is as of Options.
+	// ObserveShortage is that of Options.
 	ObserveShortage func(path string, err error)
 }
 
@@ -66,11 +66,11 @@ type Dir struct {
 	wal, snapshots *FileDisk
 	locks          []*os.File
 	warnings       []string
-	// before is the content of FORMAT as it was found, now what it has to be.
+	// before is the content of FORMAT as it was found, now the content that it has to have.
 	before, now format
 }
 
-// OpenDir opens the data directory at path, making it (0700) where there is none, and locks it. Errors: ErrLocked,
+// OpenDir opens the data directory at path and locks it. If there is none, it makes one (0700). Errors: ErrLocked,
 // ErrStockEtcd, ErrFormat, ErrWALPlace, ErrNoDir, or the file system's.
 func OpenDir(path string, o DirOptions) (_ *Dir, err error) {
 	for _, dir := range []string{path, o.WALDir} {
@@ -122,14 +122,14 @@ func OpenDir(path string, o DirOptions) (_ *Dir, err error) {
 			return nil, err
 		}
 	}
-	// Their directories come with their first files: nothing is made where a log is missing.
+	// The directories of log and snapshots are made with their first files. So nothing is made if a log is missing.
 	d.wal = &FileDisk{dir: walDir, observeSync: o.ObserveWALSync, observeShortage: o.ObserveShortage}
 	d.snapshots = &FileDisk{dir: filepath.Join(path, "member", "snapshot"), observeSync: o.ObserveSnapshotSync, observeShortage: o.ObserveShortage}
 	return d, nil
 }
 
-// Opened has FORMAT say that a member lives here and where its WAL is, if it does not yet. It is called when the WAL was found to be this
-// member's, before anything is acknowledged.
+// Opened makes sure that FORMAT says that a member lives here, and where its WAL is. It is called when the WAL was found to be this member's, and
+// before anything is acknowledged.
 func (d *Dir) Opened() error {
 	if d.before == d.now {
 		return nil
@@ -147,7 +147,7 @@ func (d *Dir) LogWas() string { return d.before.words(d.path) }
 // Lived says that a member's WAL was open here before, so that there must be one.
 func (d *Dir) Lived() bool { return d.before.Lived }
 
-// Early says that the directory was made by detcd 0.1.0, which wrote nothing down of how far a log reaches.
+// Early says that the directory was made by detcd 0.1.0. That version did not note how far a log reaches.
 func (d *Dir) Early() bool { return !d.before.Recorded }
 
 // Path returns the data directory's path.
@@ -159,7 +159,7 @@ func (d *Dir) WAL() *FileDisk { return d.wal }
 // Snapshots returns the snapshots' files.
 func (d *Dir) Snapshots() *FileDisk { return d.snapshots }
 
-// Warnings returns what is odd about the directory, but no reason to refuse it, for the log.
+// Warnings returns lines for the log: what is odd about the directory, but no reason to refuse it.
 func (d *Dir) Warnings() []string { return d.warnings }
 
 // Close gives the lock back. Files of the directory must be closed by then.
@@ -198,7 +198,7 @@ func (d *Dir) lock(dir string) error {
 type format struct {
 	Number int
 	WAL    string // inside or outside of the data directory; empty: there is no FORMAT
-	// Recorded is false in what detcd 0.1.0 wrote: WALDir, the directory that was given for the WAL, is not known there.
+	// Recorded says that WALDir is known: the directory that was given for the WAL. It is false for a FORMAT that detcd 0.1.0 wrote.
 	Recorded bool
 	WALDir   string
 	Lived    bool // a member's WAL was open
@@ -215,8 +215,8 @@ func (f *format) words(dir string) string {
 	return "a directory of its own (--wal-dir)"
 }
 
-// placeLog returns the directory of the WAL's files: below walDir if that is given, else inside of the data directory. It refuses where there are
-// none, though there are some where they were before.
+// placeLog returns the directory of the WAL's files: below walDir if that is given, else inside of the data directory. It refuses if there are no
+// files, but the place where they were before has some.
 func placeLog(path, walDir string, before format) (string, error) {
 	dir, err := logBelow(path, walDir)
 	if err != nil || before.WAL == "" || holdsLog(dir) {
@@ -246,7 +246,7 @@ func placeLog(path, walDir string, before format) (string, error) {
 	return dir, nil
 }
 
-// logBelow returns the directory of the WAL's files for a --wal-dir: that itself where it holds some, as etcd has it, else wal/ in it.
+// logBelow returns the directory of the WAL's files for a --wal-dir: the directory itself if it holds such files, as with etcd, else wal/ in it.
 func logBelow(path, walDir string) (string, error) {
 	if walDir == "" {
 		return filepath.Join(path, "member", "wal"), nil
@@ -274,7 +274,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// refuseNoDir refuses what is there, but no directory: a file, or a link to nothing.
+// refuseNoDir refuses a path that is there, but is no directory: a file, or a link to nothing.
 func refuseNoDir(dir string) error {
 	if dir == "" {
 		return nil
@@ -284,7 +284,7 @@ func refuseNoDir(dir string) error {
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("%s: %w but a file; give a directory, or a path where one can be made", dir, ErrNoDir)
 	case err == nil || !errors.Is(err, fs.ErrNotExist):
-		return nil // whoever uses it says what is wrong
+		return nil // the code that uses the path says what is wrong
 	}
 	if target, err := os.Readlink(dir); err == nil {
 		return fmt.Errorf("%s: %w but a link to %s, which does not exist; mount its disk, make that directory, or mend the link", dir, ErrNoDir, target)
@@ -294,7 +294,7 @@ func refuseNoDir(dir string) error {
 
 const (
 	formatText = "detcd data directory\nformat %d\nwal %s\n"
-	// detcd 0.1.0 did not write this, and reads over it.
+	// detcd 0.1.0 did not write this line, and ignores it.
 	placeText = "wal-dir %q\nlived %t\n"
 )
 
@@ -302,7 +302,7 @@ func readFormat(dir string) (format, error) {
 	path := filepath.Join(dir, formatName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		// FORMAT comes before all else in a new directory, so a member without it is somebody else's.
+		// In a new directory FORMAT is written first. So member/ without FORMAT was made by another program.
 		if _, err := os.Stat(filepath.Join(dir, "member")); err == nil {
 			return format{}, fmt.Errorf("%s: %w: it holds a member but no %s file; %s", dir, ErrFormat, formatName, formatWays)
 		}
@@ -327,7 +327,7 @@ func readFormat(dir string) (format, error) {
 	return f, nil
 }
 
-// writeFormat makes FORMAT whole or not at all.
+// writeFormat writes FORMAT, as a whole or not at all.
 func writeFormat(dir string, f format) error {
 	path := filepath.Join(dir, formatName)
 	tmp, err := os.OpenFile(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

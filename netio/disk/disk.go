@@ -1,8 +1,8 @@
 // Package disk keeps a member's files on the operating system's file system: port.Disk on one directory, and the layout,
 // format version and lock of a whole data directory.
 //
-// It leaves to others what the files mean (node's WAL and snapshots) and what to do after an error: nothing is retried
-// here, because after a failed write or sync nothing is known of what is on disk.
+// What the files mean is for others to know (node's WAL and snapshots), and what to do after an error as well. Nothing is tried again here: after a
+// failed write or sync nobody knows what is on the disk.
 //
 // Concurrency: a FileDisk and a Dir may be used by several goroutines; a file by one at a time, as its lane does.
 package disk
@@ -33,12 +33,11 @@ var _ port.Disk = (*FileDisk)(nil)
 type Options struct {
 	// ObserveSync is told how long each File.Sync took, in the goroutine that made it. Nil: nobody is.
 	ObserveSync func(time.Duration)
-	// ObserveShortage is told when a file can't be opened for want of descriptors, once for each time that this is waited for. Nil:
-	// nobody is.
+	// ObserveShortage is told when a file can't be opened as there is no descriptor left, once for each such wait. Nil: nobody is.
 	ObserveShortage func(path string, err error)
 }
 
-// Open returns the files of dir, making the directory (0700, durably) when there is none. (Of a data directory, the first file makes it.)
+// Open returns the files of dir. If the directory is missing, it is made (0700, durably). (In a data directory it is made with the first file.)
 func Open(dir string, o Options) (*FileDisk, error) {
 	if err := makeDirs(dir); err != nil {
 		return nil, err
@@ -49,8 +48,8 @@ func Open(dir string, o Options) (*FileDisk, error) {
 // Dir returns the directory's path.
 func (d *FileDisk) Dir() string { return d.dir }
 
-// Create implements port.Disk. The content's blocks are reserved where the file system can do that, so that later writes
-// inside of size can't run out of space.
+// Create implements port.Disk. It reserves the blocks of the file, if the file system can do that. Then later writes inside of size can't run out of
+// space.
 func (d *FileDisk) Create(name string, size int64) (port.File, error) {
 	path := d.path(name)
 	create := func() (*os.File, error) { return createFile(path) }
@@ -66,7 +65,7 @@ func (d *FileDisk) Create(name string, size int64) (port.File, error) {
 	}
 	if size > 0 {
 		if err := preallocate(f, size); err != nil {
-			// Without this, a full disk would keep a half-made file that takes the name.
+			// Else a half-made file would stay on the full disk, under this name.
 			_ = f.Close()
 			_ = os.Remove(path)
 			return nil, &Error{Op: "preallocate", Path: path, Err: err}
@@ -103,11 +102,11 @@ func (d *FileDisk) Remove(name string) error {
 	return nil
 }
 
-// List implements port.Disk. Directories (lost+found, say) are not files and left out.
+// List implements port.Disk. It leaves directories out, such as lost+found.
 func (d *FileDisk) List() ([]string, error) {
 	entries, err := patientlyOpen(d, d.dir, func() ([]os.DirEntry, error) { return os.ReadDir(d.dir) })
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // it comes with the first file
+		return nil, nil // the directory is made with the first file
 	}
 	if err != nil {
 		return nil, &Error{Op: "list", Path: d.dir, Err: err}
@@ -136,7 +135,7 @@ func (d *FileDisk) Room() (int64, error) {
 	return bytes, nil
 }
 
-// path panics on a name that is not a plain one: names come from the program, never from outside.
+// path panics if the name is not a plain file name: names come from the program, never from outside.
 func (d *FileDisk) path(name string) string {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) {
 		panic(fmt.Sprintf("disk: %q is not a plain file name", name))
@@ -144,8 +143,8 @@ func (d *FileDisk) path(name string) string {
 	return filepath.Join(d.dir, name)
 }
 
-// makeDirs makes dir and the directories above it that are missing, and syncs the parent of each one made: a directory that
-// vanishes in a power cut takes synced files along.
+// makeDirs makes dir, and the directories above it that are missing. It syncs the parent of each: a directory that is lost in a loss of power takes
+// its synced files along.
 func makeDirs(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil {

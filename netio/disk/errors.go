@@ -21,7 +21,7 @@ func (e *Error) Error() string { return e.Op + " " + e.Path + ": " + reason(e.Er
 // Unwrap returns the operating system's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is tells the port's conditions.
+// Is says whether the error is one of the port's conditions.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case port.ErrNotExist:
@@ -36,7 +36,7 @@ func (e *Error) Is(target error) bool {
 
 var errNotDir = errors.New("not a directory")
 
-// reason takes off os's own wrapping, which would say operation and path a second time.
+// reason takes package os's wrapping off, which says operation and path a second time.
 func reason(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// zeroAhead is how many bytes are zeroed at a time in front of the end of what was written (see file.zeroed).
+// zeroAhead is how many bytes behind the written ones are zeroed at a time (see file.zeroed).
 const zeroAhead = 1 << 20
 
 var zeroes [zeroAhead]byte
@@ -19,9 +19,9 @@ type file struct {
 	observeSync func(time.Duration)
 	// reserved is the preallocated size in bytes of a file made here; 0 for one that was there before.
 	reserved int64
-	// zeroed is where the blocks end that have been written at all. Reserved blocks that never were are "unwritten" to
-	// ext4 and XFS, and the first write to each makes the sync after it commit a change of metadata as well, which about
-	// doubles its time. So zeroes go ahead of the data, a megabyte at once, and nearly every sync is one of plain data.
+	// zeroed is where the blocks end that have been written at all. ext4 and XFS call reserved blocks "unwritten" until something is
+	// written there. The first write to such a block makes the next sync commit a change of metadata, too, and take about twice as
+	// long. So zeroes are written ahead of the data, a megabyte at once, and nearly every sync is one of plain data.
 	// Invariant: no byte at or after zeroed was ever written.
 	zeroed int64
 }

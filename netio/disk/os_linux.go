@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// preallocate reserves blocks, so that a full disk shows here and not in the middle of the WAL. File systems that can't
-// get a sparse file of that size.
+// preallocate reserves blocks. So a full disk is noticed here, and not in the middle of a write. On a file system that can't do that, the
+// file becomes a sparse one of that size.
 func preallocate(f *os.File, size int64) error {
 	err := retryInterrupted(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -17,7 +17,7 @@ func preallocate(f *os.File, size int64) error {
 	return err
 }
 
-// syncData uses fdatasync: it leaves out times, but not a changed size (fdatasync(2)).
+// syncData uses fdatasync, which does not sync times, but does sync a changed size (fdatasync(2)).
 func syncData(f *os.File) error {
 	return retryInterrupted(func() error { return unix.Fdatasync(int(f.Fd())) })
 }

@@ -15,12 +15,12 @@ func createFile(path string) (*os.File, error) {
 
 func openFile(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
 
-// isNoSpace counts a used-up quota as a full disk: to the member they are the same.
+// isNoSpace says whether the disk is full. A used-up quota counts as a full disk: to the member they are the same.
 func isNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
-// isShortage tells that the process, or the whole system, has no descriptor left.
+// isShortage says whether the process, or the whole system, has no descriptor left.
 func isShortage(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
@@ -32,14 +32,15 @@ func syncDir(dir string) error {
 		return &Error{Op: "sync directory", Path: dir, Err: err}
 	}
 	err = f.Sync()
-	_ = f.Close() // opened for reading: closing can lose nothing
+	_ = f.Close() // it was opened for reading, so an error of Close loses nothing
 	if err != nil {
 		return &Error{Op: "sync directory", Path: dir, Err: err}
 	}
 	return nil
 }
 
-// lockFile takes an exclusive lock that ends with the process, however that ends. It does not wait: errLockHeld.
+// lockFile takes an exclusive lock. The lock ends with the process, however that ends. If another process has it, lockFile does not wait, and
+// returns errLockHeld.
 func lockFile(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -48,5 +49,5 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-// loose tells permissions that let others in.
+// loose says whether permissions let others in.
 func loose(m os.FileMode) bool { return m.Perm()&0o077 != 0 }

@@ -4,11 +4,11 @@ import "time"
 
 const shortagePause = 10 * time.Millisecond
 
-// shortagePatience is how long a descriptor is waited for. Only tests change it.
+// shortagePatience is how long to wait for a descriptor. Only tests change it.
 var shortagePatience = 10 * time.Second
 
-// patiently tries something that takes a descriptor. A process or a system that has none left is no broken disk, and may have one again in a
-// moment; nothing has been done to the disk then, so that it is safe to try again.
+// patiently tries something that needs a descriptor, and waits while there is none left. That is no fault of the disk, and there may be one again in
+// a moment. Trying again is safe: without a descriptor nothing was done to the disk.
 func (d *FileDisk) patiently(path string, try func() error) error {
 	began := time.Now()
 	for told := false; ; told = true {
@@ -23,7 +23,7 @@ func (d *FileDisk) patiently(path string, try func() error) error {
 	}
 }
 
-// patientlyOpen is patiently for what yields something.
+// patientlyOpen is patiently for a function that returns something.
 func patientlyOpen[T any](d *FileDisk, path string, open func() (T, error)) (opened T, err error) {
 	err = d.patiently(path, func() (err error) {
 		opened, err = open()

@@ -35,7 +35,7 @@ func (t *Transport) accept(l net.Listener) {
 			}
 			continue
 		}
-		// Before there is a goroutine for it: so many there are at most, and some that end.
+		// It takes its place before it gets a goroutine. So the number of goroutines is bounded, too, but for those that are about to end.
 		stage := &t.greeters
 		secure, _ := conn.(*tls.Conn)
 		if secure != nil {
@@ -68,7 +68,7 @@ func (t *Transport) admit(g *guest, secure *tls.Conn) {
 	}
 }
 
-// secure makes the TLS connection of a guest, who is one among those who greet then. Nil: it failed.
+// secure makes the TLS connection of a guest, who then has a place among those who greet. Nil: it failed.
 func (t *Transport) secure(g *guest, secure *tls.Conn) *guest {
 	if err := t.handshake(secure); err != nil {
 		if !t.handshakes.leave(g) {
@@ -76,7 +76,7 @@ func (t *Transport) secure(g *guest, secure *tls.Conn) *guest {
 		}
 		return nil
 	}
-	// The place among the handshakes is kept until there is one among the greetings, so that the number of both is bounded.
+	// The guest keeps its place among the handshakes until it has one among the greetings. So the number of all guests is bounded.
 	next := t.greeters.enter(t.closing, g.conn)
 	if t.handshakes.leave(g) && next != nil {
 		t.greeters.leave(next)
@@ -85,10 +85,10 @@ func (t *Transport) secure(g *guest, secure *tls.Conn) *guest {
 	return next
 }
 
-// identify hears who a guest is. Nil: no peer.
+// identify finds out which peer a guest is. Nil: it is none.
 func (t *Transport) identify(g *guest) *peer {
 	p, err := t.welcome(g.conn)
-	// Someone who comes and goes without a word only looks whether the port is open.
+	// Whoever comes and goes without a word only wanted to see whether the port is open. That is not worth a line.
 	if thrown := t.greeters.leave(g); err != nil && !thrown && !errors.Is(err, io.EOF) && t.strange.first(strangerKey(g.conn, err)) {
 		t.log(port.Warn, "refused a connection on the peer address", "remote-addr", g.conn.RemoteAddr(), "error", err)
 	}
@@ -103,7 +103,7 @@ func (t *Transport) handshake(secure *tls.Conn) error {
 	return secure.HandshakeContext(t.closing)
 }
 
-// noteRejected logs a TLS handshake that failed, in etcd's words. Who comes and goes without a word only looks whether the port is open.
+// noteRejected logs a TLS handshake that failed, in etcd's words. Whoever comes and goes without a word only wanted to see whether the port is open.
 func (t *Transport) noteRejected(secure *tls.Conn, err error) {
 	if errors.Is(err, io.EOF) || t.closing.Err() != nil {
 		return
@@ -119,7 +119,7 @@ func (t *Transport) noteRejected(secure *tls.Conn, err error) {
 	t.log(port.Warn, "rejected connection on peer endpoint", kv...)
 }
 
-// noteThrown logs that someone who said nothing had to make way.
+// noteThrown logs that a guest who said nothing had to make way.
 func (t *Transport) noteThrown(g *guest) {
 	if leftOut, ok := t.rare.Allow("thrown " + g.host); ok {
 		t.log(port.Warn, "closed a connection on the peer address: it did not say in time that it is a member, and others wait", "remote-addr", g.conn.RemoteAddr(),
@@ -149,7 +149,7 @@ func (t *Transport) welcome(conn net.Conn) (*peer, error) {
 	return p, nil
 }
 
-// hear takes messages from a connection that the peer has dialled, until it ends. A newer one takes its place.
+// hear takes messages from a connection that the peer has dialled, until the connection ends. A newer connection of the peer takes its place.
 func (p *peer) hear(conn net.Conn) {
 	p.mu.Lock()
 	if p.incoming != nil {
@@ -158,10 +158,10 @@ func (p *peer) hear(conn net.Conn) {
 	p.incoming = conn
 	p.stats.incomingSince.Store(time.Now().UnixNano())
 	p.mu.Unlock()
-	if p.wanted.Err() != nil { // removed, and remove did not see conn
+	if p.wanted.Err() != nil { // the peer was removed meanwhile, and remove did not see this connection
 		return
 	}
-	p.hurry() // who dials is there to be dialled
+	p.hurry() // a peer that dials can be dialled
 	err := p.hearMessages(conn)
 	p.mu.Lock()
 	current := p.incoming == conn

@@ -15,12 +15,11 @@ import (
 type address struct {
 	network string // tcp or unix
 	address string // host:port, or a path
-	host    string // what a certificate must be for
+	host    string // the name that the certificate must have
 	secure  bool
 }
 
-// parseURL reads a peer URL: http, https, unix or unixs. As with etcd, what follows unix:// up to the path is part of the
-// socket's file name.
+// parseURL reads a peer URL: http, https, unix or unixs. As with etcd, the file name of a socket is all that follows unix://, host part and path.
 func parseURL(raw string) (address, error) {
 	u, err := url.Parse(raw)
 	if err != nil {

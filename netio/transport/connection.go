@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// batchBytes is how much is written at a time, at most about a frame more: an urgent message waits for that.
+// batchBytes is about how much is written at a time; it may be a frame more. An urgent message waits for one such write at most.
 const batchBytes = 128 << 10
 
 // dial connects to the peer and greets it.
@@ -36,7 +36,7 @@ func (p *peer) dial(attempt int) (net.Conn, error) {
 		p.queues[i].rewind()
 	}
 	p.mu.Unlock()
-	if p.wanted.Err() != nil { // removed meanwhile; remove did not see conn
+	if p.wanted.Err() != nil { // the peer was removed meanwhile, and remove did not see this connection
 		_ = conn.Close()
 		return nil, p.wanted.Err()
 	}
@@ -44,7 +44,7 @@ func (p *peer) dial(attempt int) (net.Conn, error) {
 	return conn, nil
 }
 
-// introduce greets, and checks that it is the peer who answers.
+// introduce greets the other side, and checks that the peer answers, and nobody else.
 func (p *peer) introduce(ctx context.Context, conn net.Conn) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
@@ -82,7 +82,7 @@ func (p *peer) serve(conn net.Conn) error {
 	})
 	err := p.write(conn, dead)
 	_ = conn.Close()
-	// The writer of a connection that the reader has given up knows only that it is closed.
+	// If the reader has given the connection up, the writer sees only that it is closed. The reader knows why.
 	if reason := <-dead; reason != nil && errors.Is(err, net.ErrClosed) {
 		err = reason
 	}
@@ -111,7 +111,7 @@ func (p *peer) write(conn net.Conn, dead <-chan error) error {
 		}
 		buffer = p.takeRest(buffer)
 		select {
-		case <-pings.C: // also when there is always something to send
+		case <-pings.C: // a ping is due, also when there is always something else to send
 			buffer = p.appendPing(buffer)
 		default:
 		}
@@ -140,7 +140,7 @@ func (p *peer) write(conn net.Conn, dead <-chan error) error {
 			return p.wanted.Err()
 		}
 		p.awake()
-		// What a direct write has begun goes on before anything else.
+		// The rest of a message that a direct write has begun comes before anything else.
 		if buffer = p.takeRest(buffer); ping {
 			buffer = p.appendPing(buffer)
 		}
@@ -165,7 +165,7 @@ func (p *peer) readPongs(conn net.Conn) error {
 			err = fmt.Errorf("%w: kind %d on the way back", errFrame, f.kind)
 		}
 		if err != nil {
-			_ = conn.Close() // a write that hangs ends
+			_ = conn.Close() // this ends a write that hangs
 			return connectionError(err, p.t.config.IdleTimeout)
 		}
 		took := time.Duration(p.t.now() - int64(binary.LittleEndian.Uint64(f.payload)))
@@ -176,7 +176,7 @@ func (p *peer) readPongs(conn net.Conn) error {
 	}
 }
 
-// patientReader reads from a connection on which something must come every so often.
+// patientReader reads from a connection. It fails when nothing has come for limit.
 type patientReader struct {
 	conn  net.Conn
 	limit time.Duration

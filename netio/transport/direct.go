@@ -2,12 +2,12 @@ package transport
 
 import "github.com/detcd/detcd/node/port"
 
-// directBytes is the largest message that its sender writes to the connection itself.
+// directBytes bounds a message that the sender itself writes to the connection.
 const directBytes = 16 << 10
 
-// sendDirectly writes a message from the goroutine that sends it, which saves waking another one: on the way of a lone request through a
-// cluster those wake-ups cost more than anything but the disks. It does so only while the writer sleeps, when nothing is queued, and never
-// waits: what the kernel does not take at once is left to the writer. It reports whether the message is on its way. p.mu is held.
+// sendDirectly writes a message from the goroutine that sends it, and so wakes no other goroutine. On the way of a lone request through a cluster,
+// such wake-ups cost more than anything but the disks. It writes only while the writer sleeps, when nothing is queued. It never waits: what the
+// kernel does not take at once is left to the writer. It reports whether the message is on its way. p.mu is held.
 func (p *peer) sendDirectly(class port.Class, payload []byte) bool {
 	if !p.sleeping || p.direct == nil || len(payload) > directBytes {
 		return false

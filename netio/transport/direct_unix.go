@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directWriter returns a function that writes what the kernel takes at once, and does not wait; nil where the connection is none of
-// the kernel's own.
+// directWriter returns a function that writes what the kernel takes at once, and never waits. It returns nil if conn is no plain socket, as with TLS.
 func directWriter(conn net.Conn) func([]byte) (int, error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
@@ -20,7 +19,7 @@ func directWriter(conn net.Conn) func([]byte) (int, error) {
 	if err != nil {
 		return nil
 	}
-	// Made once, for they are used for every message.
+	// These are made once, as every message uses them.
 	var data []byte
 	var n int
 	var failed error

@@ -15,7 +15,7 @@ const (
 	frameHeaderBytes = 16
 	// fragmentBytes bounds the payload of a frame, and so how long an urgent message waits for one that has begun.
 	fragmentBytes = 64 << 10
-	// trustedBytes is how much memory a message gets on its sender's word; beyond, it grows as the bytes arrive.
+	// trustedBytes is how much memory a message gets at once, on its sender's word. Beyond that its memory grows as the bytes arrive.
 	trustedBytes = 1 << 20
 
 	classes = int(port.Bulk) + 1
@@ -56,7 +56,7 @@ func (f *frame) append(b []byte) []byte {
 	return append(b, f.payload...)
 }
 
-// errFrame is about bytes that are no frame, or no frame that can come here.
+// errFrame says that bytes are no frame, or a frame that can't come at this point.
 var errFrame = errors.New("invalid frame")
 
 // frameReader reads frames and puts messages together again.
@@ -78,8 +78,8 @@ func newFrameReader(r io.Reader) *frameReader {
 	return &frameReader{r: bufio.NewReaderSize(r, fragmentBytes), limit: port.MaxMessageBytes}
 }
 
-// next returns the next frame that is whole in itself: a ping, a pong (their payload is valid until the next call), or a data frame
-// that completes a message, with the message as its payload; that belongs to the caller.
+// next returns the next ping or pong, or the next whole message: then the payload is the message, and belongs to the caller. The payload of a ping or
+// pong is valid until the next call.
 func (r *frameReader) next() (frame, error) {
 	for {
 		header, err := r.r.Peek(frameHeaderBytes)
@@ -126,7 +126,7 @@ func (r *frameReader) next() (frame, error) {
 	}
 }
 
-// place returns where the payload of f goes, after a look at whether f can come here.
+// place checks that f can come at this point, and returns where its payload goes.
 func (r *frameReader) place(f *frame, length uint32) ([]byte, error) {
 	switch f.kind {
 	case framePing, framePong:

@@ -96,7 +96,7 @@ func decodeGreeting(b []byte) (greeting, error) {
 	}, nil
 }
 
-// readGreeting reads the magic first, so that another protocol's shorter hello is not waited for.
+// readGreeting reads the magic first. So it does not wait for more bytes when the other side speaks another protocol, with a shorter hello.
 func readGreeting(r io.Reader) (greeting, error) {
 	b := make([]byte, greetingBytes)
 	if _, err := io.ReadFull(r, b[:len(greetingMagic)]); err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/detcd/detcd/netio/logging"
 )
 
-// lobby is where those wait who have dialled and not said yet who they are. Anybody can come in, so it has a bound; and as anybody can stay and
-// say nothing, whoever comes when it is full takes the place of another: of the address that has the most, the one who has been there the
-// longest. A member says who it is at once.
+// lobby holds the connections of those who have dialled, and have not said yet who they are. Anybody can come in, so it has a bound. Anybody can
+// also stay and say nothing. So a newcomer who finds the lobby full takes the place of another guest: of the address with the most guests, the
+// one who has been there the longest. Members are safe from that, as they say at once who they are.
 type lobby struct {
 	size   int
-	thrown func(*guest) // told of each who had to make way
+	thrown func(*guest) // is told of each guest who had to make way
 
 	mu     sync.Mutex
 	guests []*guest // in the order they came
@@ -29,11 +29,11 @@ type guest struct {
 	thrown bool // guarded by the lobby's lock
 }
 
-// lobbyGrace is how long a guest may stay in any case: more than a member needs on a busy machine. It bounds how fast guests follow each other
-// when many come at once; those to come wait in the kernel meanwhile, with their greetings.
+// lobbyGrace is how long a guest may stay in any case. It is longer than a member needs to greet, also on a busy machine. When many come at once,
+// the others wait in the kernel meanwhile, with their greetings.
 const lobbyGrace = 25 * time.Millisecond
 
-// enter lets conn in. It waits while nobody has been there for long enough to make way; nil: ctx has ended.
+// enter lets conn in. While no guest has been there for long enough to make way, it waits. Nil: ctx has ended.
 func (l *lobby) enter(ctx context.Context, conn net.Conn) *guest {
 	g := &guest{conn: conn, host: logging.HostOf(conn.RemoteAddr())}
 	for {
@@ -53,7 +53,8 @@ func (l *lobby) enter(ctx context.Context, conn net.Conn) *guest {
 	}
 }
 
-// tryEnter lets g in, in place of a victim where need be. When wait is not 0 it did not, and is to be asked again then.
+// tryEnter lets g in; victim is the guest who had to make way for it, nil if nobody had to. If wait is not 0, g was not let in: ask again after
+// that time.
 func (l *lobby) tryEnter(g *guest, now time.Time) (victim *guest, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +71,7 @@ func (l *lobby) tryEnter(g *guest, now time.Time) (victim *guest, wait time.Dura
 	return victim, 0
 }
 
-// victim is who makes way. There is somebody.
+// victim returns the guest who has to make way. The lobby must not be empty.
 func (l *lobby) victim() *guest {
 	count := map[string]int{} // looked up, never ranged
 	for _, g := range l.guests {
@@ -79,7 +80,7 @@ func (l *lobby) victim() *guest {
 	return slices.MaxFunc(l.guests, func(a, b *guest) int { return count[a.host] - count[b.host] }) // the first of several: the oldest
 }
 
-// leave ends a guest's stay, and tells whether it had ended already, for another's.
+// leave ends a guest's stay. thrown says that the stay had ended already, as the guest had to make way.
 func (l *lobby) leave(g *guest) (thrown bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +94,7 @@ func (l *lobby) remove(g *guest) {
 	}
 }
 
-// rawConn is conn without its TLS: to close that says goodbye first, and may wait for whoever is silent.
+// rawConn is conn without its TLS. Closing a TLS connection first says goodbye, and may wait for a side that is silent.
 func rawConn(conn net.Conn) net.Conn {
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		return secure.NetConn()

@@ -26,11 +26,11 @@ type peer struct {
 	mu     sync.Mutex
 	urls   []string
 	queues [classes]queue
-	// sleeping says that the writer waits on wake, or is about to.
+	// sleeping says that the writer waits on wake, or will do so in a moment.
 	sleeping bool
 	wake     chan struct{} // capacity 1
-	// direct writes to outgoing without waiting; nil where that can't be done, or there is no connection. It is used only while the
-	// writer sleeps, so that there is one writer at a time. rest is what a direct write left for the writer.
+	// direct writes to outgoing without waiting. It is nil if there is no connection, or none that can do that. It is used only while the
+	// writer sleeps, so there is one writer at a time. rest is what a direct write has left for the writer.
 	direct func([]byte) (int, error)
 	rest   []byte
 	// scratch is where direct writes put their frame together.
@@ -85,7 +85,7 @@ func (p *peer) cut(frames []frame, size int, maySleep bool) []frame {
 	return frames
 }
 
-// awake takes back that the writer sleeps, and whatever wake-up is on its way.
+// awake says that the writer sleeps no more. If somebody has just woken it, awake takes that wake-up from the channel.
 func (p *peer) awake() {
 	p.mu.Lock()
 	slept := p.sleeping
@@ -149,7 +149,7 @@ func (p *peer) run() {
 			return
 		}
 		p.noteDown(err)
-		// Half of the pause is drawn, so that members that lost each other at one moment do not meet at one moment for ever.
+		// Half of the pause is drawn by chance. Else two members that lost each other would dial at the same moments for ever.
 		pause := backoff/2 + rand.N(backoff/2+1)
 		backoff = min(2*backoff, p.t.config.BackoffMax)
 		select {
@@ -161,7 +161,7 @@ func (p *peer) run() {
 	}
 }
 
-// drop empties the queues: who can't be reached is not sent old news later.
+// drop empties the queues: a peer that can't be reached now is not sent old news later.
 func (p *peer) drop() (dropped int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,7 +171,7 @@ func (p *peer) drop() (dropped int) {
 	return dropped
 }
 
-// address returns the URL to dial at an attempt: they take turns.
+// address returns the URL to dial at an attempt: the peer's URLs take turns.
 func (p *peer) address(attempt int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -181,7 +181,7 @@ func (p *peer) address(attempt int) string {
 	return p.urls[attempt%len(p.urls)]
 }
 
-// noteUp and noteDown keep what the status says of the outgoing connection, and log the changes.
+// noteUp and noteDown note for the status whether there is an outgoing connection, and log each change.
 func (p *peer) noteUp(url string) {
 	p.stats.connectedSince.Store(time.Now().UnixNano())
 	p.stats.down.Store(nil)

@@ -2,11 +2,11 @@ package transport
 
 import "github.com/detcd/detcd/node/port"
 
-// limits bound what waits for one peer, by class. A message that is larger than the bound is taken when nothing else waits.
+// limits bound what waits for one peer, by class. A message that is larger than its bound is taken if nothing else waits.
 var limits = [classes]struct {
 	bytes, messages int
-	// newest says that of too many the newest are kept: an old heartbeat is worth nothing. Of log entries the oldest are, since
-	// raft would have to go back for a gap.
+	// newest says which messages are kept if there are too many. Of urgent ones it is the newest: an old heartbeat is worth nothing. Of
+	// log entries it is the oldest: a gap among them would have raft go back.
 	newest bool
 }{
 	port.Urgent: {bytes: 4 << 20, messages: 4096, newest: true},
@@ -24,7 +24,7 @@ type queue struct {
 
 func (q *queue) len() int { return len(q.messages) - q.head }
 
-// push adds a message and returns how many were dropped for want of room, itself perhaps.
+// push adds a message. It returns how many messages were dropped, as there was no room; the new one may be among them.
 func (q *queue) push(class port.Class, payload []byte) (dropped int) {
 	l := &limits[class]
 	for q.len() > 0 && (q.len() >= l.messages || q.bytes+len(payload) > l.bytes) {
@@ -50,7 +50,7 @@ func (q *queue) dropOldest() bool {
 		if i++; i == len(q.messages) {
 			return false
 		}
-		// The one that has begun moves up.
+		// The message that has begun to be sent stays the first.
 		q.messages[i-1], q.messages[i] = q.messages[i], q.messages[i-1]
 		q.bytes -= len(q.messages[i-1])
 		q.messages[i-1] = nil
@@ -90,7 +90,7 @@ func (q *queue) cut(class port.Class) (frame, bool) {
 	return f, true
 }
 
-// rewind makes a message that has begun start anew, on another connection.
+// rewind has the message that has begun to be sent start anew, on another connection.
 func (q *queue) rewind() { q.offset = 0 }
 
 // drop drops all, and returns how many messages those were.

@@ -20,7 +20,7 @@ type stats struct {
 	down atomic.Pointer[string]
 }
 
-// roundTrip smooths as TCP does (RFC 6298): an eighth of each new value. One goroutine at a time calls it.
+// roundTrip smooths the round-trip time as TCP does (RFC 6298): each new value counts an eighth. It is for one goroutine at a time.
 func (s *stats) roundTrip(took time.Duration) {
 	old := s.smoothedRTT.Load()
 	if old == 0 {
@@ -30,26 +30,26 @@ func (s *stats) roundTrip(took time.Duration) {
 	s.smoothedRTT.Store(max(old+(int64(took)-old)/8, 1))
 }
 
-// PeerStatus is what a transport knows of a peer. Counters begin with the transport, or with the peer's entry into the list.
+// PeerStatus is what a transport knows of a peer. Counters begin at 0 when the peer is first named to the transport.
 type PeerStatus struct {
 	ID   port.MemberID
 	URLs []string
-	// ConnectedSince is since when there is a connection on which to send, zero if there is none; HeardSince the same for
-	// the one that the peer dialled.
+	// ConnectedSince is when the connection to send on was made, zero if there is none. HeardSince is the same for the connection that the
+	// peer has dialled.
 	ConnectedSince, HeardSince time.Time
 	// RTT is the smoothed round-trip time, zero if none was measured yet.
 	RTT time.Duration
 	// SentBytes and ReceivedBytes include the framing.
 	SentBytes, ReceivedBytes       uint64
 	SentMessages, ReceivedMessages uint64
-	// DroppedMessages could not be sent: the peer was out of reach, or too much waited for it.
+	// DroppedMessages counts messages that could not be sent: the peer was out of reach, or too much waited for it.
 	DroppedMessages uint64
 	DialFailures    uint64
 	// QueuedMessages and QueuedBytes wait to be sent.
 	QueuedMessages, QueuedBytes int
 }
 
-// Active tells that messages can go both ways, as far as is known.
+// Active says whether messages can go both ways, as far as this side knows.
 func (s PeerStatus) Active() bool { return !s.ConnectedSince.IsZero() && !s.HeardSince.IsZero() }
 
 // Peers returns the status of all peers, in the order of their ids.

@@ -9,7 +9,7 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// strangerError is about someone who greeted and was refused.
+// strangerError says who greeted and was refused.
 type strangerError struct {
 	from    port.MemberID
 	cluster uint64
@@ -21,7 +21,7 @@ func (e *strangerError) Error() string {
 	return fmt.Sprintf("member %x of cluster %x: %v", uint64(e.from), e.cluster, e.verdict)
 }
 
-// maxStrangers bounds what is remembered of them; beyond, all is forgotten and may be logged anew.
+// maxStrangers bounds how many strangers are remembered. When there are more, all are forgotten, and may be logged anew.
 const maxStrangers = 1024
 
 // strangers remembers who was refused already, so that each is logged once and not at every attempt.
@@ -32,7 +32,7 @@ type strangers struct {
 
 func (s *strangers) init() { s.seen = map[string]bool{} }
 
-// first tells whether key is new.
+// first says whether key is new.
 func (s *strangers) first(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *strangers) first(key string) bool {
 	return true
 }
 
-// strangerKey tells strangers apart: by host, since each attempt comes from a port of its own, and by what was wrong.
+// strangerKey names a stranger by its host and by what was wrong. The port is left out: each attempt comes from another one.
 func strangerKey(conn net.Conn, err error) string {
 	host := logging.HostOf(conn.RemoteAddr())
 	if e, ok := err.(*strangerError); ok {

@@ -32,12 +32,12 @@ type Config struct {
 	// ObserveRoundTrip is told of each ping's round trip. Nil: nobody is.
 	ObserveRoundTrip func(peer port.MemberID, took time.Duration)
 
-	// Newcomers is how many connections may be in their TLS handshake, and as many others may be open without having said who they are
-	// [128]. When more come, those make way who have been silent for longest.
+	// Newcomers is how many connections may be in their TLS handshake at a time. As many others may be open that have not said who they are [128].
+	// When more come, those who have been silent for the longest make way.
 	Newcomers int
 
-	// PingInterval is how often a connection is tried [500 ms]; IdleTimeout without an answer, or without anything from a peer that
-	// dialled, ends it [5 s]. WriteTimeout bounds one write [5 s], DialTimeout dialling and greeting [2 s].
+	// PingInterval is the time between two pings on a connection [500 ms]. A connection ends after IdleTimeout without an answer, or, if the
+	// peer has dialled it, without any frame [5 s]. WriteTimeout bounds one write [5 s], DialTimeout dialling and greeting together [2 s].
 	PingInterval, IdleTimeout, WriteTimeout, DialTimeout time.Duration
 	// FlushTimeout bounds how long Close waits for peers that do not take what is queued for them [250 ms].
 	FlushTimeout time.Duration
@@ -45,7 +45,7 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration
 }
 
-// defaultNewcomers is Config.Newcomers where nobody says otherwise.
+// defaultNewcomers is the default of Config.Newcomers.
 const defaultNewcomers = 128
 
 func (c Config) withDefaults() Config {
@@ -76,23 +76,23 @@ type Transport struct {
 	config  Config
 	origin  time.Time
 	strange strangers
-	// closing ends when Close begins: with it ends what dials, or waits for something to do.
+	// closing ends when Close begins. Whoever dials, or waits for something to do, then stops.
 	closing    context.Context
 	beginClose context.CancelFunc
 	workers    sync.WaitGroup // goroutines of peers and connections
-	// handshakes and greeters are the connections that have not come so far yet.
+	// handshakes holds the connections that are in their TLS handshake, greeters those that have not said yet who they are.
 	handshakes, greeters lobby
 	rare                 *logging.Rarely
 
 	mu      sync.RWMutex
 	peers   map[port.MemberID]*peer
-	removed map[port.MemberID]bool // were peers, and are no longer
+	removed map[port.MemberID]bool // members that were peers, and are no longer
 	closed  bool
 }
 
 var _ port.Network = (*Transport)(nil)
 
-// rareInterval is how often a line may come again that whoever can dial this member can cause.
+// rareInterval is the least time between two log lines that anybody who can dial this member can cause.
 const rareInterval = 5 * time.Second
 
 // New returns a transport that listens, and knows no peer yet: until SetPeers it refuses all.
@@ -125,7 +125,7 @@ func (t *Transport) Send(to port.MemberID, class port.Class, payload []byte) {
 	}
 }
 
-// SetPeers implements port.Network. Those who drop out of the list are told so when they dial again.
+// SetPeers implements port.Network. A member that is no longer in the list is told that it was removed when it dials again.
 func (t *Transport) SetPeers(peers []port.Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -180,8 +180,8 @@ func (t *Transport) judge(g greeting) (Verdict, *peer) {
 	return Welcome, p
 }
 
-// Close ends all connections. What is queued for peers that are connected is still sent before, if that takes no longer than
-// FlushTimeout and ctx is not done. It returns when all is at rest; Deliver is not called any more then.
+// Close ends all connections. Before that it sends what is queued for connected peers, unless FlushTimeout passes or ctx ends first. When it
+// returns, all goroutines have ended, and Deliver is not called any more.
 func (t *Transport) Close(ctx context.Context) error {
 	t.mu.Lock()
 	if t.closed {

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsentBytes is how much the kernel may hold that it has not sent yet. Its own bound grows to megabytes, all of which
-// an urgent message would have to wait for on a slow line.
+// unsentBytes is how much the kernel may hold that it has not sent yet. The kernel's own bound grows to megabytes, and on a slow line an urgent
+// message would wait for all of them.
 const unsentBytes = 128 << 10
 
-// tune makes the kernel leave the order of messages to us. Where it can't, urgent messages are merely slower.
+// tune bounds what the kernel holds, so that urgent messages can overtake others here. If that can't be done, urgent messages are slower, and nothing else.
 func tune(conn net.Conn) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {

@@ -1,9 +1,9 @@
-// Package lessor keeps the deadlines of leases, as the leader does: by its own clock, from the log's grants, renewals and checkpoints. It
-// says which leases have passed their deadline and which should have their remaining time written into the log; it proposes nothing and
-// knows nothing of terms. The member that owns it throws it away when it leads no more, and loads another one when it leads again.
+// Package lessor keeps the deadlines of leases on the leader, by the leader's clock. It is told of grants, renewals and checkpoints. It says which
+// leases have passed their deadline, and which should have their remaining time written into the log. It proposes nothing and knows nothing of
+// terms. A member that leads no more throws its lessor away, and loads a new one when it leads again.
 //
-// Two heaps hold when to look at a lease next, for its end and for its checkpoint. A renewal moves neither: a lease that comes up too
-// early is put back to where it belongs by then. So a renewal costs O(1), and nothing is ever scanned.
+// Two heaps say when to look at a lease next: one for its end, one for its checkpoint. A renewal does not touch them. If a lease comes up before
+// its time, because it was renewed, it is put back to where it belongs by then. So a renewal costs O(1), and nothing is ever scanned.
 //
 // Concurrency: none inside; it is called within the member's turns.
 package lessor
@@ -18,9 +18,9 @@ import (
 
 // Options are a lessor's times.
 type Options struct {
-	// CheckpointInterval is how much of a lease's time passes without a renewal until what remains is to be written into the log.
+	// CheckpointInterval is how long a lease goes without a renewal before its remaining time is to be written into the log.
 	CheckpointInterval time.Duration
-	// Retry is after how long a lease whose deadline has passed is reported again, as long as it is there.
+	// Retry is the time after which an ended lease is reported again, if it is still there.
 	Retry time.Duration
 }
 
@@ -42,7 +42,8 @@ type lease struct {
 	checkpointAt port.Instant
 	// noted is the least remaining TTL, in seconds, that the log has or may come to have of this lease; 0: none.
 	noted int64
-	// clearing names the checkpoint that gives the full TTL back and is on its way; none that takes from it may follow. 0: there is none.
+	// clearing names the checkpoint that is on its way to give the lease its full TTL back. Until it is applied, no other checkpoint of the lease may
+	// follow it. 0: there is none.
 	clearing uint64
 	// ending: it was reported as ended.
 	ending bool
@@ -87,7 +88,7 @@ func (l *Lessor) Load(now port.Instant, extend time.Duration, n int, leases func
 	heap.Init(&l.checkpoints)
 }
 
-// slabLeases is how many leases at most share one allocation, which the last of them keeps.
+// slabLeases is how many leases share one allocation at most. Its memory is free again when the last of them is gone.
 const slabLeases = 64
 
 // Add adds a lease that was granted now, of a TTL in seconds.
@@ -119,7 +120,7 @@ type End struct {
 	At port.Instant
 }
 
-// Ends lists when each lease ends, in no order that means anything. It costs O(n).
+// Ends lists when each lease ends, in any order. It costs O(n).
 func (l *Lessor) Ends() []End {
 	all := make([]End, len(l.ends.list))
 	for i, e := range l.ends.list {
@@ -151,7 +152,7 @@ func (l *Lessor) Renew(now port.Instant, id int64) (ttl int64, r Renewal) {
 		return 0, Clear
 	}
 	e.deadline = after(now, e.ttl)
-	// The heap may look at it too early, but not too late: where the lease was extended beyond its TTL, it ends earlier now.
+	// The heap may look at a lease too early, but never too late. A lease that was extended beyond its TTL ends earlier after a renewal.
 	if e.deadline < e.ends.at {
 		l.ends.put(e, e.deadline)
 	}
@@ -159,7 +160,7 @@ func (l *Lessor) Renew(now port.Instant, id int64) (ttl int64, r Renewal) {
 	return e.ttl, Renewed
 }
 
-// Clearing says that a checkpoint of 0 of this lease is about to be proposed, and names that; 0 if one is on its way already.
+// Clearing says that a checkpoint of 0 of this lease is about to be proposed, and returns a name for it; 0 if one is on its way already.
 func (l *Lessor) Clearing(id int64) (token uint64) {
 	e := l.leases[id]
 	if e == nil || e.clearing != 0 {
@@ -171,7 +172,7 @@ func (l *Lessor) Clearing(id int64) (token uint64) {
 	return e.clearing
 }
 
-// Cleared says what came of that: the log now gives the lease its full TTL, or, where it was not seen to be applied, may not.
+// Cleared says what came of that checkpoint. If it was applied, the log gives the lease its full TTL. If nobody saw it applied, the log may not.
 func (l *Lessor) Cleared(now port.Instant, id int64, token uint64, applied bool) {
 	e := l.leases[id]
 	if e == nil || e.clearing != token {
@@ -193,11 +194,12 @@ func (l *Lessor) Time(now port.Instant, id int64) (granted, remaining int64, fou
 	return e.ttl, max(0, int64(e.deadline.Sub(now)/time.Second)), true
 }
 
-// maxLooks bounds the leases that a call looks at, so that a turn stays short where very many come up together, most of them renewed.
+// maxLooks bounds how many leases a call looks at. So a turn stays short when very many come up together, most of which were renewed.
 const maxLooks = 20_000
 
-// Expired returns up to limit leases whose deadline has passed, those first whose passed first. Each counts as ending from then on. It is
-// returned again after Options.Retry, as long as it is not dropped. One for which busy says true is passed over until then.
+// Expired returns up to limit leases whose deadline has passed, in the order of their deadlines. Each of them counts as ending from then on. It is
+// returned again after Options.Retry, unless it was dropped. A lease for which busy says true is passed over, and looked at again after
+// Options.Retry.
 func (l *Lessor) Expired(now port.Instant, limit int, busy func(id int64) bool) (ids []int64) {
 	for looks := 0; looks < maxLooks && len(ids) < limit && len(l.ends.list) > 0; looks++ {
 		e := l.ends.list[0]
@@ -226,8 +228,8 @@ type Checkpoint struct {
 	Remaining int64 // seconds, rounded up
 }
 
-// Checkpoints returns up to limit checkpoints that are due, the longest due first. The caller proposes them; one that is lost is made up for
-// by the next.
+// Checkpoints returns up to limit checkpoints that are due, the longest due first. The caller proposes them. If one is lost, the next one makes up
+// for it.
 func (l *Lessor) Checkpoints(now port.Instant, limit int) (due []Checkpoint) {
 	for looks := 0; looks < maxLooks && len(due) < limit && len(l.checkpoints.list) > 0; looks++ {
 		e := l.checkpoints.list[0]
@@ -245,7 +247,7 @@ func (l *Lessor) Checkpoints(now port.Instant, limit int) (due []Checkpoint) {
 		if e.noted > 0 {
 			known = e.noted
 		}
-		// Never more than a later leader would give it anyway: an extension is not made to last.
+		// No more than a later leader would give the lease anyway. An extension is not to last.
 		if remaining > 0 && remaining < known {
 			e.noted = remaining
 			due = append(due, Checkpoint{ID: e.id, Remaining: remaining})
@@ -254,7 +256,8 @@ func (l *Lessor) Checkpoints(now port.Instant, limit int) (due []Checkpoint) {
 	return due
 }
 
-// nextCheckpoint says when a lease's next checkpoint is due, if it has one: shorter rests are not worth an entry of the log.
+// nextCheckpoint says when a lease's next checkpoint is due, if there is to be one: a lease that has less time left than that is not worth an entry of
+// the log.
 func (l *Lessor) nextCheckpoint(e *lease, now port.Instant) (port.Instant, bool) {
 	if e.clearing != 0 || e.ending || e.deadline.Sub(now) <= l.options.CheckpointInterval {
 		return 0, false
@@ -273,7 +276,7 @@ func (l *Lessor) scheduleCheckpoint(e *lease, now port.Instant) {
 	}
 }
 
-// after is the instant ttl seconds from now, or the end of time where that is too far away to be counted.
+// after is the instant ttl seconds from now, or the end of time if that instant can't be counted.
 func after(now port.Instant, ttl int64) port.Instant {
 	if ttl > int64(endOfTime-now)/int64(time.Second) {
 		return endOfTime
@@ -281,5 +284,5 @@ func after(now port.Instant, ttl int64) port.Instant {
 	return now.Add(time.Duration(ttl) * time.Second)
 }
 
-// endOfTime leaves room for what is added to a deadline.
+// endOfTime is so early that something can be added to it without an overflow.
 const endOfTime = port.Instant(1<<63 - 1 - int64(time.Hour))

@@ -15,7 +15,7 @@ type slot struct {
 
 func (s *slot) in() bool { return s.place > 0 }
 
-// queue is a heap of leases by (instant, id), so that the order of what is due never hangs on how it got there.
+// queue is a heap of leases by (instant, id). Thanks to the id, the order of what is due does not depend on how it came into the heap.
 type queue struct {
 	list []*lease
 	slot func(*lease) *slot
@@ -23,7 +23,7 @@ type queue struct {
 
 var _ heap.Interface = (*queue)(nil)
 
-// append adds a lease without a thought for the order: heap.Init has to follow.
+// append adds a lease without keeping the order of the heap: heap.Init has to follow.
 func (q *queue) append(e *lease, at port.Instant) {
 	q.slot(e).at = at
 	q.Push(e)

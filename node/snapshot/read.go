@@ -10,8 +10,8 @@ import (
 	"github.com/detcd/detcd/node/wal"
 )
 
-// Reader yields a snapshot's content. Each block is checked before any of it is handed out, and the whole before io.EOF: content
-// is good only if reading it ended in io.EOF.
+// Reader reads a snapshot's content. It checks each block before it hands any of it out, and the whole before it returns io.EOF. So the content
+// is good only if reading has ended in io.EOF.
 type Reader struct {
 	file   port.File
 	name   string

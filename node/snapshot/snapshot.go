@@ -1,13 +1,13 @@
-// Package snapshot keeps snapshot files: a stream of bytes together with the raft position it stands for, each block checksummed. When to
-// take one, and which to keep, is its caller's business. Only Load knows what the bytes mean: they are a state machine's.
+// Package snapshot keeps snapshot files. A snapshot file is a stream of bytes and the raft position that it stands for; each block has a checksum.
+// The caller decides when to take a snapshot, and which to keep. Only Load knows what the bytes mean: they are a state machine's.
 //
-// Concurrency: plain sequential code that blocks on its Disk; one caller at a time.
+// Concurrency: this is plain sequential code that blocks on its Disk. It is for one caller at a time.
 //
 // # Format
 //
-// A file is called snap-<index>-<term>.snap, both as 16 hex digits. It is written under a temporary name, synced, renamed, and the
-// directory synced, so one that has its name is complete; anything wrong in it is corruption. It is a sequence of blocks, all
-// numbers little-endian:
+// A file is called snap-<index>-<term>.snap, both as 16 hex digits. It is written under a temporary name, synced and renamed, and the directory is
+// synced. So a file with its final name is complete, and anything wrong in it is corruption. It is a sequence of blocks, all numbers
+// little-endian:
 //
 //	 0     4        8      12     16       24
 //	+-----+--------+------+------+--------+---------+
@@ -15,7 +15,7 @@
 //	+-----+--------+------+------+--------+---------+
 //	  u32   u32      u32    u32    u64      length
 //
-//	CRC     CRC-32C of the snapshot's index and term (u64 each) and all that follows the CRC: a block of another snapshot is none of this
+//	CRC     CRC-32C of the snapshot's index and term (u64 each) and all that follows the CRC: so a block of another snapshot does not pass
 //	number  0 for the header, then counting up
 //
 //	kind       payload
@@ -139,8 +139,8 @@ func sizeOf(d port.Disk, name string) (int64, error) {
 	return size, nil
 }
 
-// RemoveOthers removes all snapshots but those to keep (of an Info, Index and Term count), and whatever an interrupted
-// Write or Receive has left. No Incoming may be under way. When it returns, the removals are durable.
+// RemoveOthers removes all snapshots but those to keep, of which it compares Index and Term. It also removes what an interrupted Write or Receive
+// has left. No Incoming may be under way. When it returns, the removals are durable.
 func RemoveOthers(d port.Disk, keep ...Info) error {
 	names, err := d.List()
 	if err != nil {
@@ -170,8 +170,8 @@ func RemoveOthers(d port.Disk, keep ...Info) error {
 	return nil
 }
 
-// RemoveOlder removes the complete snapshots of entries before index, and nothing else: others may be on their way. When it returns, the
-// removals are durable.
+// RemoveOlder removes the complete snapshots of entries before index, and nothing else: files that are still being written stay. When it returns,
+// the removals are durable.
 func RemoveOlder(d port.Disk, index uint64) error {
 	infos, err := List(d)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // Write makes a snapshot file from all that content yields, and returns the file's size in bytes. When it returns without an error the
-// snapshot is durable; it replaces one of the same index and term. Errors leave what Commit's leave.
+// snapshot is durable; it replaces one of the same index and term. After an error there may be what Commit leaves after one.
 func Write(d port.Disk, id wal.Identity, mark wal.SnapshotMark, content io.Reader) (size int64, err error) {
 	in, err := begin(d, id, mark, tempSuffix)
 	if err != nil {
@@ -75,7 +75,7 @@ func begin(d port.Disk, id wal.Identity, mark wal.SnapshotMark, suffix string) (
 	return in, nil
 }
 
-// blockBytesLeast is what the first block has room for; most snapshots of a young cluster are no larger.
+// blockBytesLeast is how much the first block has room for at first. Most snapshots of a young cluster are no larger.
 const blockBytesLeast = 8 << 10
 
 // makeRoom gives the block being filled room for more, up to a whole block.
@@ -97,7 +97,7 @@ func (in *Incoming) Write(p []byte) (n int, err error) {
 	return n, in.err
 }
 
-// from takes all of the content, without a copy between.
+// from takes all of the content, and reads it straight into the blocks.
 func (in *Incoming) from(content io.Reader) error {
 	empty := 0
 	for in.err == nil {
@@ -161,7 +161,7 @@ func (in *Incoming) sync() error {
 }
 
 // Commit makes the snapshot durable under its name, replacing one of the same index and term, and returns the file's
-// size in bytes. After an error there is none, or still the old one; if it was the directory's sync that failed, perhaps the new one.
+// size in bytes. After an error there is no such snapshot, or still the old one. If the sync of the directory has failed, it may also be the new one.
 func (in *Incoming) Commit() (size int64, err error) {
 	if in.err != nil {
 		return 0, errors.Join(in.err, in.Abort())

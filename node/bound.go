@@ -24,7 +24,7 @@ func (p *proposals) boundWait() bool { return p.window.FirstWait() }
 
 // sendBound proposes a bound batch once, if its term is still this leader's, and gives it up otherwise.
 func (p *proposals) sendBound(f *batchFlight) bool {
-	if term := f.Load.term; p.leadsFor(term) && p.relays.add(f.Load.batch, f.Load.encoded) {
+	if term := f.Load.term; p.leadsFor(term) && p.relays.add(f.Load.envelope, f.Load.encoded) {
 		f.Load.left, f.Load.since = true, term
 		return true
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal/crashdisk"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // cluster is a small world for a few members, in which a test decides who hears whom, and when time passes. Everything happens in the order
@@ -63,7 +64,7 @@ type seat struct {
 // entry is a committed entry as a member told its observer.
 type entry struct {
 	index, term uint64
-	batch       *statemachine.Batch // nil: none
+	batch       *statemachine.Envelope // nil: none
 }
 
 const (
@@ -348,7 +349,7 @@ func (s *seat) Log(level port.Level, msg string, _ ...any) {
 // Committed implements Observer.
 func (s *seat) Committed(index, term uint64, data []byte) {
 	e := entry{index: index, term: term}
-	if b, err := statemachine.DecodeBatch(data); err == nil {
+	if b, err := statemachine.Decode(data, format.Newest); err == nil {
 		e.batch = b
 	}
 	s.entries = append(s.entries, e)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Peer is a member of a cluster that is being started for the first time.
@@ -74,6 +75,8 @@ type Config struct {
 	// LeaseCheckpointInterval is how much of a lease's time passes without a renewal until what remains is written into the log, so that the
 	// next leader goes on from there (default 5 minutes).
 	LeaseCheckpointInterval time.Duration
+	// KnownFormat is the newest format version that this member reads (default: all that this build knows). Tests have members of older builds with it.
+	KnownFormat format.Version
 	// ChunkBytes is the size of a piece of a snapshot on its way to another member (default 256 KiB).
 	ChunkBytes int
 }
@@ -105,7 +108,7 @@ const (
 	maxInflightBytes = 32 << 20
 )
 
-func defaulted[T int | int64 | uint64 | time.Duration](v *T, d T) {
+func defaulted[T int | int64 | uint64 | time.Duration | format.Version](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}
@@ -128,6 +131,7 @@ func (c Config) withDefaults() (Config, error) {
 	defaulted(&c.MaxPendingLeaseAsks, defaultMaxPendingAsks)
 	defaulted(&c.MaxBatchRequests, defaultMaxBatchRequests)
 	defaulted(&c.MaxBatchBytes, defaultMaxBatchBytes)
+	defaulted(&c.KnownFormat, format.Newest)
 	defaulted(&c.ChunkBytes, defaultChunkBytes)
 	defaulted(&c.LeaseCheckpointInterval, defaultLeaseCheckpoint)
 	defaulted(&c.RequestTimeout, defaultRequestTimeout+2*time.Duration(c.ElectionTicks)*c.TickInterval)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 const tick = defaultTickInterval
@@ -160,7 +161,7 @@ func TestLease_ExpiryIsBoundToItsTerm(t *testing.T) {
 	forwards := 0
 	c.lose = func(_, _ port.MemberID, payload []byte) bool {
 		if payload[0] == kindForward {
-			if b, err := statemachine.DecodeBatch(payload[1:]); err == nil && len(endsLeases(b.Requests)) > 0 {
+			if b, err := statemachine.Decode(payload[1:], format.Newest); err == nil && len(endsLeases(b.Requests)) > 0 {
 				forwards++
 			}
 		}

@@ -1,7 +1,7 @@
 package node
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -12,30 +12,23 @@ import (
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // ClusterVersion is the cluster version that this software's members set: the minor version of the etcd API that they serve. What is
 // applied depends on it, never on the software a member happens to run.
 const ClusterVersion = "3.7.0"
 
-// memberContext is what a configuration change carries besides raft's part.
-type memberContext struct {
-	ID       uint64   `json:"id"`
-	Name     string   `json:"name"`
-	PeerURLs []string `json:"peerURLs"`
-}
-
-// bootstrapPeers are the founding members in the order of their ids, so that every member's log begins alike.
-func bootstrapPeers(members []Peer) ([]raft.Peer, error) {
+// bootstrapPeers are the founding members in the order of their ids, so that every member's log begins alike. They are written in the oldest format
+// version: other founders may be of an older build.
+func bootstrapPeers(members []Peer) []raft.Peer {
 	peers := make([]raft.Peer, 0, len(members))
 	for _, p := range sortedPeers(members) {
-		context, err := json.Marshal(memberContext{ID: uint64(p.ID), Name: p.Name, PeerURLs: p.PeerURLs})
-		if err != nil {
-			return nil, fmt.Errorf("encode member %x: %w", p.ID, err)
-		}
-		peers = append(peers, raft.Peer{ID: uint64(p.ID), Context: context})
+		e := statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter,
+			Member: statemachine.Member{ID: uint64(p.ID), Name: p.Name, PeerURLs: p.PeerURLs}}}
+		peers = append(peers, raft.Peer{ID: uint64(p.ID), Context: e.Encode(format.Oldest)})
 	}
-	return peers, nil
+	return peers
 }
 
 // applyConfChange applies a change of the cluster's members.
@@ -44,34 +37,47 @@ func (m *Member) applyConfChange(e *raftpb.Entry) {
 	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
 		panic(fmt.Sprintf("node: committed configuration change %d can't be read: %v", e.GetIndex(), err))
 	}
-	c := memberContext{}
-	if len(cc.GetContext()) > 0 {
-		if err := json.Unmarshal(cc.GetContext(), &c); err != nil {
-			panic(fmt.Sprintf("node: the member in configuration change %d can't be read: %v", e.GetIndex(), err))
-		}
-	}
-	result, fresh := m.machine.ApplyMember(e.GetIndex(), e.GetTerm(), memberChange(cc, c))
-	if !fresh || result.Err != nil {
+	if !m.applyChange(e, cc) {
 		cc = &raftpb.ConfChange{} // raft is told of every such entry, and of node 0 where nothing changes
+	}
+	if m.failed != nil {
+		return
 	}
 	m.confState = m.raft.ApplyConfChange(cc)
 	m.machine.SetConfState(encodeConfState(m.confState))
 	m.peersChanged = true
 }
 
-func memberChange(cc *raftpb.ConfChange, c memberContext) statemachine.MemberChange {
-	change := statemachine.MemberChange{Member: statemachine.Member{ID: cc.GetNodeId(), Name: c.Name, PeerURLs: c.PeerURLs}}
-	switch cc.GetType() {
-	case raftpb.ConfChangeAddNode:
-		change.Kind = statemachine.AddVoter
-	case raftpb.ConfChangeAddLearnerNode:
-		change.Kind = statemachine.AddLearner
-	case raftpb.ConfChangeRemoveNode:
-		change.Kind = statemachine.Remove
-	case raftpb.ConfChangeUpdateNode:
-		change.Kind = statemachine.UpdatePeerURLs
+// applyChange applies the envelope of a configuration change. It reports whether that has changed anything.
+func (m *Member) applyChange(e *raftpb.Entry, cc *raftpb.ConfChange) bool {
+	index, term := e.GetIndex(), e.GetTerm()
+	envelope, err := statemachine.DecodeChange(changeKind(cc.GetType()), cc.GetNodeId(), cc.GetContext(), m.config.KnownFormat)
+	switch {
+	case errors.Is(err, statemachine.ErrChangeDisagrees):
+		// Raft would do one thing, and the state another. It has no effect, on any member.
+		m.machine.ApplyNothing(index, term)
+		return false
+	case err != nil:
+		m.unreadable(index, term, err)
+		return false
 	}
-	return change
+	results, fresh := m.machine.Apply(index, term, envelope, true)
+	return fresh && results[0].Err == nil
+}
+
+// changeKind is what the state machine calls a change of raft's configuration.
+func changeKind(t raftpb.ConfChangeType) statemachine.MemberChangeKind {
+	switch t {
+	case raftpb.ConfChangeAddNode:
+		return statemachine.AddVoter
+	case raftpb.ConfChangeAddLearnerNode:
+		return statemachine.AddLearner
+	case raftpb.ConfChangeRemoveNode:
+		return statemachine.Remove
+	case raftpb.ConfChangeUpdateNode:
+		return statemachine.UpdatePeerURLs
+	}
+	return 0
 }
 
 func encodeConfState(cs *raftpb.ConfState) []byte {

@@ -14,7 +14,7 @@ import (
 // A message between members is one byte that says its kind, and the rest:
 //
 //	kindRaft      a raftpb.Message, encoded
-//	kindForward   a statemachine.Batch, encoded: a follower's requests for the leader to propose
+//	kindForward   a statemachine.Envelope, encoded: what a follower has for the leader to propose
 //	kindChunk, kindChunkAck  a piece of a snapshot, and the answer: see package transfer
 //	kindLease     term uint64 | incarnation uint64 | sequence uint64 | floor uint64 | for each question: what uint8 | lease uint64
 //	kindLeaseAnswer  incarnation uint64 | sequence uint64 | for each answer: found uint8 | granted uint64 | remaining uint64

@@ -203,10 +203,7 @@ func (n *newborn) begin(term, vouched uint64) {
 
 // foundingEntries are the first entries of the log, the same on every founding member: the changes that make the members those of the cluster.
 func foundingEntries(members []Peer) ([]*raftpb.Entry, error) {
-	peers, err := bootstrapPeers(members)
-	if err != nil {
-		return nil, err
-	}
+	peers := bootstrapPeers(members)
 	entries := make([]*raftpb.Entry, len(peers))
 	for i, p := range peers {
 		data, err := proto.Marshal(&raftpb.ConfChange{Type: raftpb.ConfChangeAddNode.Enum(), NodeId: new(p.ID), Context: p.Context})

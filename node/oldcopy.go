@@ -12,9 +12,9 @@ import (
 // proposed: a client would be told that its request was applied, where it was another one. A leader that was there all the time finds such a
 // member out (see contradicts). Where all have started again, the member itself does.
 
-// foreign says of a batch in an entry of that term that it names this run of this member, or a later one, but is not what this run has proposed. Two
+// foreign says of an envelope in an entry of that term that it names this run of this member, or a later one, but is not what this run has proposed. Two
 // runs may ask for the same with the same number: then the term tells them apart, as all have started again since the former.
-func (p *proposals) foreign(b *statemachine.Batch, term uint64, encoded []byte) bool {
+func (p *proposals) foreign(b *statemachine.Envelope, term uint64, encoded []byte) bool {
 	if b.Proposer != uint64(p.config.ID) || b.Incarnation < p.incarnation {
 		return false
 	}

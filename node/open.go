@@ -121,11 +121,7 @@ func (m *Member) bootstrap() error {
 		m.newborn = newNewborn(&m.core, &m.writer, m.comeAlive)
 		return nil
 	}
-	peers, err := bootstrapPeers(m.config.Bootstrap)
-	if err != nil {
-		return err
-	}
-	if err := m.raft.Bootstrap(peers); err != nil {
+	if err := m.raft.Bootstrap(bootstrapPeers(m.config.Bootstrap)); err != nil {
 		return fmt.Errorf("bootstrap raft: %w", err)
 	}
 	return nil

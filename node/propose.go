@@ -54,13 +54,13 @@ type proposal struct {
 	term uint64
 }
 
-// parcel is the batch of a flight: encoded once, however often it is sent.
+// parcel is the envelope of a flight: encoded once, however often it is sent.
 type parcel struct {
-	batch   *statemachine.Batch
-	encoded []byte
-	term    uint64 // as proposal.term, which its requests have in common
-	left    bool   // sent to any leader: it may be in the log one day
-	since   uint64 // the term in which it was first sent to one; no entry of an earlier term has it
+	envelope *statemachine.Envelope
+	encoded  []byte
+	term     uint64 // as proposal.term, which its requests have in common
+	left     bool   // sent to any leader: it may be in the log one day
+	since    uint64 // the term in which it was first sent to one; no entry of an earlier term has it
 }
 
 type (
@@ -140,7 +140,7 @@ func (p *proposals) Take(waiting []proposed) int {
 
 // Send implements window.Carrier: it proposes a batch if this member leads, else passes it to the leader; without a leader it waits for one.
 func (p *proposals) Send(f *batchFlight) bool {
-	if f.Load.batch == nil {
+	if f.Load.envelope == nil {
 		p.pack(f)
 	}
 	switch {
@@ -150,7 +150,7 @@ func (p *proposals) Send(f *batchFlight) bool {
 		return false
 	case !p.leads():
 		p.ports.Network.Send(p.leader, port.Normal, append([]byte{kindForward}, f.Load.encoded...))
-	case !p.relays.add(f.Load.batch, f.Load.encoded):
+	case !p.relays.add(f.Load.envelope, f.Load.encoded):
 		return false
 	}
 	if !f.Load.left {
@@ -159,14 +159,14 @@ func (p *proposals) Send(f *batchFlight) bool {
 	return true
 }
 
-// pack makes the batch of a flight.
+// pack makes the envelope of a flight.
 func (p *proposals) pack(f *batchFlight) {
-	b := &statemachine.Batch{Proposer: uint64(p.config.ID), Incarnation: p.incarnation, Sequence: f.Number}
-	b.Requests = make([]*pb.InternalRaftRequest, len(f.Requests))
+	e := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: uint64(p.config.ID), Incarnation: p.incarnation, Sequence: f.Number}}
+	e.Requests = make([]*pb.InternalRaftRequest, len(f.Requests))
 	for i := range f.Requests {
-		b.Requests[i] = f.Requests[i].Ask.request
+		e.Requests[i] = f.Requests[i].Ask.request
 	}
-	f.Load = parcel{batch: b, encoded: b.Encode(), term: f.Requests[0].Ask.term}
+	f.Load = parcel{envelope: e, encoded: e.Encode(p.machine.Format()), term: f.Requests[0].Ask.term}
 }
 
 // MayBeLost implements window.Carrier: what a leader has put into its own log is not lost on the way there.

@@ -130,7 +130,7 @@ func (m *Member) apply(e *raftpb.Entry) {
 	case len(data) == 0:
 		m.machine.ApplyNothing(index, term)
 	default:
-		m.applyBatch(index, term, data)
+		m.applyEnvelope(index, term, data)
 	}
 	if m.failed != nil {
 		return
@@ -140,24 +140,29 @@ func (m *Member) apply(e *raftpb.Entry) {
 	m.snapshots.noteApplied(entryBytes(e))
 }
 
-// applyBatch applies a batch of requests, and answers those of this member.
-func (m *Member) applyBatch(index, term uint64, data []byte) {
-	b, err := statemachine.DecodeBatch(data)
+// applyEnvelope applies what a member has proposed, and answers where that is this one.
+func (m *Member) applyEnvelope(index, term uint64, data []byte) {
+	e, err := statemachine.Decode(data, m.config.KnownFormat)
 	if err != nil {
-		panic(fmt.Sprintf("node: committed entry %d of term %d can't be read: %v", index, term, err))
-	}
-	if m.proposals.foreign(b, term, data) {
-		m.proposals.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, b.Incarnation, b.Sequence))
+		m.unreadable(index, term, err)
 		return
 	}
-	own := b.Proposer == uint64(m.config.ID) && b.Incarnation == m.incarnation
-	leases := concernsLeases(b.Requests)
-	results, fresh := m.machine.ApplyBatch(index, term, b, own || leases)
-	m.relays.applied(b)
+	if m.proposals.foreign(e, term, data) {
+		m.proposals.endAsOldCopy(fmt.Sprintf("entry %d is a request of this member (incarnation %d, number %d)", index, e.Incarnation, e.Sequence))
+		return
+	}
+	if e.Change != nil { // such a change is raft's too, and this entry is none of raft's
+		m.machine.ApplyNothing(index, term)
+		return
+	}
+	own := e.Proposer == uint64(m.config.ID) && e.Incarnation == m.incarnation
+	leases := concernsLeases(e.Requests)
+	results, fresh := m.machine.Apply(index, term, e, own || leases)
+	m.relays.applied(e)
 	if leases && fresh {
-		m.leases.note(b.Requests, results)
+		m.leases.note(e.Requests, results)
 	}
 	if own && fresh {
-		m.proposals.answer(b.Sequence, index, results)
+		m.proposals.answer(e.Sequence, index, results)
 	}
 }

@@ -15,17 +15,13 @@ import (
 type relays struct {
 	*core
 	// leases holds, for each batch, the leases that it ends.
-	leases map[batchKey][]int64 // looked up, never ranged over
+	leases map[statemachine.Origin][]int64 // looked up, never ranged over
 	// ending counts, for each lease, the requests in these batches that end it.
 	ending map[int64]int // looked up, never ranged over
 }
 
-type batchKey struct{ proposer, incarnation, sequence uint64 }
-
-func keyOf(b *statemachine.Batch) batchKey { return batchKey{b.Proposer, b.Incarnation, b.Sequence} }
-
 func newRelays(c *core) relays {
-	return relays{core: c, leases: make(map[batchKey][]int64), ending: make(map[int64]int)}
+	return relays{core: c, leases: make(map[statemachine.Origin][]int64), ending: make(map[int64]int)}
 }
 
 // begin forgets what this member did as leader of another term.
@@ -39,18 +35,17 @@ func (r *relays) forwarded(from port.MemberID, encoded []byte) {
 	if !r.leads() || r.stopping {
 		return // the follower sends it again, to whoever leads then
 	}
-	b, err := statemachine.DecodeBatch(encoded)
-	if err != nil || b.Proposer != uint64(from) {
+	e, err := statemachine.Decode(encoded, r.config.KnownFormat)
+	if err != nil || e.Proposer != uint64(from) {
 		r.log(port.Warn, "dropped a forwarded request that can't be read", "from", from, "error", err)
 		return
 	}
-	r.add(b, encoded)
+	r.add(e, encoded)
 }
 
 // add appends an encoded batch to the log of this leader, unless it is there already. It reports whether it is there.
-func (r *relays) add(b *statemachine.Batch, encoded []byte) bool {
-	key := keyOf(b)
-	if _, ok := r.leases[key]; ok {
+func (r *relays) add(e *statemachine.Envelope, encoded []byte) bool {
+	if _, ok := r.leases[e.Origin]; ok {
 		return true
 	}
 	if err := r.raft.Propose(encoded); err != nil {
@@ -60,23 +55,22 @@ func (r *relays) add(b *statemachine.Batch, encoded []byte) bool {
 		}
 		return false
 	}
-	ends := endsLeases(b.Requests)
+	ends := endsLeases(e.Requests)
 	for _, id := range ends {
 		r.ending[id]++
 	}
-	r.leases[key] = ends
+	r.leases[e.Origin] = ends
 	return true
 }
 
 // applied notes that a batch is applied.
-func (r *relays) applied(b *statemachine.Batch) {
-	key := keyOf(b)
-	for _, id := range r.leases[key] {
+func (r *relays) applied(e *statemachine.Envelope) {
+	for _, id := range r.leases[e.Origin] {
 		if r.ending[id]--; r.ending[id] == 0 {
 			delete(r.ending, id)
 		}
 	}
-	delete(r.leases, key)
+	delete(r.leases, e.Origin)
 }
 
 // ends says whether a request that ends a lease is in this leader's log and not applied yet.

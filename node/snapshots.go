@@ -30,7 +30,7 @@ type snapshots struct {
 
 // load makes the snapshot at mark the state.
 func (s *snapshots) load(mark wal.SnapshotMark) error {
-	machine, size, err := snapshot.Load(s.ports.SnapshotDisk, mark, nil)
+	machine, size, err := snapshot.Load(s.ports.SnapshotDisk, mark, nil, s.config.KnownFormat)
 	if err != nil {
 		return err
 	}

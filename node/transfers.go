@@ -39,7 +39,7 @@ func (t *transfers) open() {
 	c := &t.config
 	t.sender = transfer.NewSender(t, transfer.SenderOptions{ChunkBytes: c.ChunkBytes, TickInterval: c.TickInterval, Logger: t.ports.Logger})
 	t.receiver = transfer.NewReceiver(t, transfer.ReceiverOptions{Identity: c.identity(), TickInterval: c.TickInterval, Disk: t.ports.SnapshotDisk,
-		Lane: t.ports.SnapshotLane, Logger: t.ports.Logger})
+		KnownFormat: c.KnownFormat, Lane: t.ports.SnapshotLane, Logger: t.ports.Logger})
 }
 
 // begin ends what this member sends when it leads no more.

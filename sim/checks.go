@@ -18,6 +18,7 @@ import (
 	"github.com/detcd/detcd/linearizability/watches"
 	"github.com/detcd/detcd/node"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // checks joins a run to the promises in linearizability: some are held while the run goes on, the others when it is over.
@@ -28,10 +29,10 @@ type checks struct {
 
 	// log is all committed requests in order, each batch once, as seen by the first member to apply it.
 	log     []linearizability.Applied
-	next    uint64               // index of the first entry that no member has applied yet
-	applied map[batchName]bool   // looked up, never ranged
-	newest  map[uint64]uint64    // a proposer's newest incarnation in the log; looked up, never ranged
-	reached map[*resident]uint64 // what each life has applied up to; looked up, never ranged
+	next    uint64                       // index of the first entry that no member has applied yet
+	applied map[statemachine.Origin]bool // looked up, never ranged
+	newest  map[uint64]uint64            // a proposer's newest incarnation in the log; looked up, never ranged
+	reached map[*resident]uint64         // what each life has applied up to; looked up, never ranged
 	// first says when the first member applied each entry, from index 1 on, and tenures when a leader applied entries of its own term.
 	first   []linearizability.Moment
 	tenures []leases.Tenure
@@ -39,10 +40,8 @@ type checks struct {
 	picture func(io.Writer) error
 }
 
-type batchName struct{ proposer, incarnation, sequence uint64 }
-
 func newChecks(r *Run) *checks {
-	return &checks{run: r, next: 1, applied: make(map[batchName]bool), newest: make(map[uint64]uint64),
+	return &checks{run: r, next: 1, applied: make(map[statemachine.Origin]bool), newest: make(map[uint64]uint64),
 		reached: make(map[*resident]uint64)}
 }
 
@@ -57,11 +56,11 @@ func (c *checks) committed(r *resident, index, term uint64, data []byte) {
 	}
 	c.next++
 	c.first = append(c.first, linearizability.Moment{Stamp: c.run.stamp(), Time: c.run.now()})
-	b, err := statemachine.DecodeBatch(data)
+	b, err := statemachine.Decode(data, format.Newest)
 	if err != nil {
 		return // raft's own, or a change of members
 	}
-	name := batchName{b.Proposer, b.Incarnation, b.Sequence}
+	name := b.Origin
 	if c.applied[name] || b.Incarnation < c.newest[b.Proposer] {
 		// The state machine's rule, made anew and naively: a batch counts once, and a batch of a proposer's earlier life does not count after one
 		// of a later life.

@@ -14,18 +14,25 @@ var errUnknownRequest = status.Error(codes.Unimplemented, "etcdserver: unknown r
 // ApplyNothing applies an entry without content, such as raft writes at the beginning of a term.
 func (m *Machine) ApplyNothing(index, term uint64) { m.advance(index, term) }
 
-// ApplyBatch applies the requests of a committed batch, one after the other. fresh is false, and nothing is changed, if the batch was applied
-// before, if it is of an older incarnation of its proposer, or if its proposer is no member. Results are made only if want is set; the effects
-// are the same with and without.
-func (m *Machine) ApplyBatch(index, term uint64, b *Batch, want bool) (results []Result, fresh bool) {
+// Apply applies a committed envelope: its requests, one after the other, or its change or raise. fresh is false, and nothing is changed, where it
+// was applied before, is of an older incarnation of its proposer, its proposer is no member, or its format version is not the cluster's (yet).
+// There is a result for each request, or one. Without want no results are made of requests; the effects are the same.
+func (m *Machine) Apply(index, term uint64, e *Envelope, want bool) (results []Result, fresh bool) {
 	m.advance(index, term)
-	if !m.admit(Origin{b.Proposer, b.Incarnation, b.Sequence}) {
+	if !m.admitsFormat(e) || !m.admit(e) {
 		return nil, false
 	}
-	if want {
-		results = make([]Result, len(b.Requests))
+	switch {
+	case e.Raise != 0:
+		m.raise(e.Raise)
+		return []Result{{Response: &pb.EmptyResponse{}}}, true
+	case e.Change != nil:
+		return []Result{m.change(e.Change)}, true
 	}
-	for i, r := range b.Requests {
+	if want {
+		results = make([]Result, len(e.Requests))
+	}
+	for i, r := range e.Requests {
 		resp, err := m.apply(r, want)
 		if want && err != nil {
 			results[i].Err = err

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -16,12 +17,12 @@ func benchPuts(b *testing.B, first, n, space int) [][]byte {
 	value := make([]byte, 256)
 	var batches [][]byte
 	for i := 0; i < n; i += benchBatch {
-		batch := &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: uint64(first + len(batches) + 1)}
+		batch := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: uint64(first + len(batches) + 1)}}
 		for j := i; j < min(n, i+benchBatch); j++ {
 			key := fmt.Appendf(nil, "/bench/%08d", j*7919%space)
 			batch.Requests = append(batch.Requests, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: key, Value: value}})
 		}
-		batches = append(batches, batch.Encode())
+		batches = append(batches, batch.Encode(format.Newest))
 	}
 	return batches
 }
@@ -29,12 +30,12 @@ func benchPuts(b *testing.B, first, n, space int) [][]byte {
 func applyAll(b *testing.B, m *statemachine.Machine, batches [][]byte) {
 	b.Helper()
 	for _, data := range batches {
-		batch, err := statemachine.DecodeBatch(data)
+		batch, err := statemachine.Decode(data, format.Newest)
 		if err != nil {
 			b.Fatal(err)
 		}
 		index, _ := m.Applied()
-		if _, fresh := m.ApplyBatch(index+1, 1, batch, false); !fresh {
+		if _, fresh := m.Apply(index+1, 1, batch, false); !fresh {
 			b.Fatal("a batch was taken for a repetition")
 		}
 		m.Publish()
@@ -122,7 +123,7 @@ func BenchmarkPut_Leased(b *testing.B) {
 	index := uint64(0)
 	apply := func(requests ...*pb.InternalRaftRequest) {
 		index++
-		m.ApplyBatch(index, 1, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: index, Requests: requests}, false)
+		m.Apply(index, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: index}, Requests: requests}, false)
 		m.Publish()
 	}
 	apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 1, TTL: 60}}, &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 2, TTL: 60}})
@@ -150,7 +151,7 @@ func BenchmarkTurn_OnePut(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range uint64(b.N) {
-		m.ApplyBatch(i+1, 1, &statemachine.Batch{Proposer: 1 + i%5, Incarnation: 1, Sequence: 1 + i/5, Requests: request}, false)
+		m.Apply(i+1, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1 + i%5, Incarnation: 1, Sequence: 1 + i/5}, Requests: request}, false)
 		m.Publish()
 	}
 }

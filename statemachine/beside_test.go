@@ -7,6 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"pgregory.net/rapid"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // grown is a machine to which entries are appended.
@@ -18,7 +20,7 @@ type grown struct {
 func (g *grown) apply(r *pb.InternalRaftRequest) {
 	g.t.Helper()
 	index, _ := g.m.Applied()
-	g.m.ApplyBatch(index+1, 1, &Batch{Proposer: 1, Incarnation: 1, Sequence: index + 1, Requests: []*pb.InternalRaftRequest{r}}, false)
+	g.m.Apply(index+1, 1, &Envelope{Origin: Origin{Proposer: 1, Incarnation: 1, Sequence: index + 1}, Requests: []*pb.InternalRaftRequest{r}}, false)
 	for g.m.CompactStep(1000) {
 	}
 }
@@ -97,7 +99,7 @@ func TestRestoreBeside_HoldsWhatIsThereOnce(t *testing.T) {
 			if compacted != "neither" {
 				leader.compact(leader.m.Revision())
 			}
-			m, err := RestoreBeside(bytes.NewReader(leader.snapshot()), follower.m.Publish())
+			m, err := RestoreBeside(bytes.NewReader(leader.snapshot()), follower.m.Publish(), format.Newest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +144,7 @@ func TestRestoreBeside_IsRestore(t *testing.T) {
 		data := g.snapshot()
 		view := beside.m.Publish()
 		wasBeside := view.ScanHistoryHash()
-		m, err := RestoreBeside(bytes.NewReader(data), view)
+		m, err := RestoreBeside(bytes.NewReader(data), view, format.Newest)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/detcd/detcd/statemachine"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // TestView_ReadWhileTheMachineGoesOn has goroutines check views while keys are created, changed, deleted and compacted away. Each
@@ -97,7 +99,7 @@ func consistent(v *statemachine.View, keys int64) error {
 	if _, err := r.WriteTo(&buf); err != nil {
 		return err
 	}
-	restored, err := statemachine.RestoreBeside(&buf, v) // which looks at what the machine writes
+	restored, err := statemachine.RestoreBeside(&buf, v, format.Newest) // which looks at what the machine writes
 	if err != nil {
 		return fmt.Errorf("at %d: %w", v.Revision(), err)
 	}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/membershippb"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -15,9 +17,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// batchOf encodes a batch whose requests are encoded already.
+// batchOf frames bodies as the requests of a batch in format version 2.
 func batchOf(bodies ...[]byte) []byte {
-	b := []byte{1, 7, 8, 9}
+	b := []byte{2, 1, 7, 8, 9}
 	b = binary.AppendUvarint(b, uint64(len(bodies)))
 	for _, body := range bodies {
 		b = append(binary.AppendUvarint(b, uint64(len(body))), body...)
@@ -25,12 +27,12 @@ func batchOf(bodies ...[]byte) []byte {
 	return b
 }
 
-// sameAsProto compares how DecodeBatch and proto.Unmarshal read one request.
+// sameAsProto holds Decode's reading of one request against proto.Unmarshal's.
 func sameAsProto(t rapid.TB, body []byte) {
 	t.Helper()
 	var want pb.InternalRaftRequest
 	wantErr := proto.Unmarshal(body, &want)
-	got, err := statemachine.DecodeBatch(batchOf(body))
+	got, err := statemachine.Decode(batchOf(body), format.Newest)
 	if (err == nil) != (wantErr == nil) {
 		t.Fatalf("%x: error %v, proto says %v", body, err, wantErr)
 	}
@@ -39,7 +41,7 @@ func sameAsProto(t rapid.TB, body []byte) {
 	}
 }
 
-func TestDecodeBatch_ReadsPutsAsProtoDoes(t *testing.T) {
+func TestDecode_ReadsPutsAsProtoDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := world{rev: 5, compacted: -1}.genRequest(t)
 		body, err := proto.Marshal(r)
@@ -65,7 +67,7 @@ func TestDecodeBatch_ReadsPutsAsProtoDoes(t *testing.T) {
 	})
 }
 
-func FuzzDecodeBatch(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	put := &pb.InternalRaftRequest{ID: 3, Put: &pb.PutRequest{Key: []byte("k"), Value: []byte("v"), Lease: -1, PrevKv: true, IgnoreLease: true}}
 	body, err := proto.Marshal(put)
 	if err != nil {
@@ -76,11 +78,11 @@ func FuzzDecodeBatch(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		sameAsProto(t, data)
-		b, err := statemachine.DecodeBatch(data)
+		b, err := statemachine.Decode(data, format.Newest)
 		if err != nil {
 			return
 		}
-		again, err := statemachine.DecodeBatch(b.Encode())
+		again, err := statemachine.Decode(b.Encode(format.Envelopes), format.Newest)
 		if err != nil || again.Sequence != b.Sequence || again.Incarnation != b.Incarnation || again.Proposer != b.Proposer ||
 			len(again.Requests) != len(b.Requests) {
 			t.Fatalf("%x: decoded, encoded, decoded: %v, %v", data, again, err)
@@ -93,44 +95,32 @@ func FuzzDecodeBatch(f *testing.F) {
 	})
 }
 
-func TestDecodeBatch_RefusesWhatIsNoBatch(t *testing.T) {
+func TestDecode_RefusesWhatIsNoBatch(t *testing.T) {
 	whole := batchOf([]byte{8, 1}, []byte{8, 2})
-	if _, err := statemachine.DecodeBatch(whole); err != nil {
+	if _, err := statemachine.Decode(whole, format.Newest); err != nil {
 		t.Fatal(err)
 	}
 	for n := range whole {
-		if _, err := statemachine.DecodeBatch(whole[:n]); err == nil {
+		if _, err := statemachine.Decode(whole[:n], format.Newest); err == nil {
 			t.Errorf("the first %d of %d bytes were taken for a batch", n, len(whole))
 		}
 	}
 	for name, data := range map[string][]byte{
 		"more after the end": append(bytes.Clone(whole), 0),
-		"unknown format":     append([]byte{2}, whole[1:]...),
-		"absurd count":       binary.AppendUvarint([]byte{1, 7, 8, 9}, 1<<60),
-		"absurd length":      binary.AppendUvarint([]byte{1, 7, 8, 9, 1}, 1<<60),
+		"unknown format":     append([]byte{3}, whole[1:]...),
+		"no format":          append([]byte{0}, whole[1:]...),
+		"unknown body":       append([]byte{2, 4}, whole[2:]...),
+		"unknown flag":       append([]byte{2, 0x41}, whole[2:]...),
+		"absurd count":       binary.AppendUvarint([]byte{2, 1, 7, 8, 9}, 1<<60),
+		"absurd length":      binary.AppendUvarint([]byte{2, 1, 7, 8, 9, 1}, 1<<60),
+		"too many callers":   append([]byte{2, 0x21, 7, 8, 9, 1, 3, 0, 0}, whole[5:]...),
+		"no callers":         append([]byte{2, 0x21, 7, 8, 9, 0}, whole[5:]...),
+		"a trace of zeroes":  slices.Concat([]byte{2, 0x11, 7, 8, 9}, make([]byte, 16), whole[5:]),
 	} {
-		if _, err := statemachine.DecodeBatch(data); err == nil {
+		if _, err := statemachine.Decode(data, format.Newest); err == nil {
 			t.Errorf("%s: taken for a batch", name)
 		}
 	}
-}
-
-func FuzzDecodeMemberChange(f *testing.F) {
-	change := statemachine.MemberChange{
-		Kind: statemachine.AddLearner, LearnersMax: 1, Request: &statemachine.Origin{Proposer: 1, Incarnation: 2, Sequence: 3},
-		Member: statemachine.Member{ID: 5, Name: "n", PeerURLs: []string{"http://a", "http://b"}, ClientURLs: []string{""}, Learner: true},
-	}
-	f.Add(change.Encode())
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := statemachine.DecodeMemberChange(data)
-		if err != nil {
-			return
-		}
-		again, err := statemachine.DecodeMemberChange(c.Encode())
-		if err != nil || !bytes.Equal(again.Encode(), c.Encode()) {
-			t.Fatalf("%x: %+v and %+v, %v", data, c, again, err)
-		}
-	})
 }
 
 // fullMachine has one of everything that a snapshot holds, and a history that is partly compacted.
@@ -139,14 +129,14 @@ func fullMachine() *statemachine.Machine {
 	index := uint64(0)
 	next := func() uint64 { index++; return index }
 	for id := uint64(1); id <= 3; id++ {
-		m.ApplyMember(next(), 1, statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: id, PeerURLs: []string{"http://p" + string(rune('0'+id))}}})
+		m.Apply(next(), 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter,
+			Member: statemachine.Member{ID: id, PeerURLs: []string{"http://p" + string(rune('0'+id))}}}}, false)
 	}
-	m.ApplyMember(next(), 1, statemachine.MemberChange{
-		Kind: statemachine.Remove, Member: statemachine.Member{ID: 3}, Request: &statemachine.Origin{Proposer: 2, Incarnation: 4, Sequence: 9},
-	})
+	m.Apply(next(), 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 2, Incarnation: 4, Sequence: 9},
+		Change: &statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 3}}}, false)
 	apply := func(r *pb.InternalRaftRequest) {
 		i := next()
-		m.ApplyBatch(i, 2, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: i, Requests: []*pb.InternalRaftRequest{r}}, false)
+		m.Apply(i, 2, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: i}, Requests: []*pb.InternalRaftRequest{r}}, false)
 	}
 	put := func(key, value string, lease int64) {
 		apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte(key), Value: []byte(value), Lease: lease}})

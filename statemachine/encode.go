@@ -120,28 +120,14 @@ func (d *decoder) strings() (list []string) {
 	return list
 }
 
-// Encode is the change as it travels in a configuration change's context.
-func (c *MemberChange) Encode() []byte {
-	b := c.Member.append([]byte{byte(c.Kind)})
-	b = binary.AppendUvarint(b, c.LearnersMax)
-	b = appendBool(b, c.Request != nil)
-	if c.Request != nil {
-		b = binary.AppendUvarint(b, c.Request.Proposer)
-		b = binary.AppendUvarint(b, c.Request.Incarnation)
-		b = binary.AppendUvarint(b, c.Request.Sequence)
-	}
-	return b
+func (c *MemberChange) append(b []byte) []byte {
+	return binary.AppendUvarint(c.Member.append(append(b, byte(c.Kind))), c.LearnersMax)
 }
 
-// DecodeMemberChange reads what Encode wrote.
-func DecodeMemberChange(data []byte) (MemberChange, error) {
-	d := decoder{b: data}
+func (d *decoder) memberChange() MemberChange {
 	c := MemberChange{Kind: MemberChangeKind(d.byte()), Member: d.member(), LearnersMax: d.uvarint()}
-	if d.bool() {
-		c.Request = &Origin{Proposer: d.uvarint(), Incarnation: d.uvarint(), Sequence: d.uvarint()}
-	}
 	if c.Kind < AddVoter || c.Kind > UpdatePeerURLs {
 		d.fail()
 	}
-	return c, d.err()
+	return c
 }

@@ -35,7 +35,7 @@ func eventsInCheck(t *testing.T, seed uint64) (sought int) {
 	remade := int64(0)
 	apply := func(req *pb.InternalRaftRequest) {
 		index++
-		m.ApplyBatch(index, 1, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: index, Requests: []*pb.InternalRaftRequest{req}}, false)
+		m.Apply(index, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: index}, Requests: []*pb.InternalRaftRequest{req}}, false)
 	}
 	var held []*statemachine.View
 	for range 3000 {
@@ -120,7 +120,7 @@ func TestView_EventsInOfFewKeysAreFew(t *testing.T) {
 	for i := range 1000 {
 		index++
 		put := &pb.PutRequest{Key: fmt.Appendf(nil, "k%03d", i%100)}
-		m.ApplyBatch(index, 1, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: index, Requests: []*pb.InternalRaftRequest{{Put: put}}}, false)
+		m.Apply(index, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: index}, Requests: []*pb.InternalRaftRequest{{Put: put}}}, false)
 	}
 	v := m.Publish()
 	for _, c := range []struct {

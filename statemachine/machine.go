@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // MemberID is a cluster member's id, as raft knows it. The same as uint64: this package knows nothing of node's types.
@@ -42,7 +44,7 @@ type Machine struct {
 // not change the machine.
 func (m *Machine) BeforeCompaction(f func()) { m.beforeCompaction = f }
 
-// New is the state before the first entry: no key, no member, revision 1.
+// New is the state before the first entry: no key, no member, revision 1, the oldest format version.
 func New() *Machine {
 	m := newMachine()
 	m.Publish()
@@ -52,7 +54,7 @@ func New() *Machine {
 // newMachine is New without a view.
 func newMachine() *Machine {
 	m := &Machine{
-		head: head{rev: 1, compacted: -1}, live: newKeyTree(), dead: newKeyTree(),
+		head: head{format: format.Oldest, rev: 1, compacted: -1}, live: newKeyTree(), dead: newKeyTree(),
 		pass: compactPass{done: -1}, changed: true, treesChanged: true,
 	}
 	m.tables = newTables(&m.tally)

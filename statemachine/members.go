@@ -30,23 +30,13 @@ const (
 	UpdatePeerURLs
 )
 
-// MemberChange is a committed change of the cluster's membership.
+// MemberChange is a change of the cluster's membership.
 type MemberChange struct {
 	Kind   MemberChangeKind
 	Member Member // Promote and Remove need the ID only, UpdatePeerURLs also the PeerURLs
 	// LearnersMax bounds the learners after an AddLearner; 0 is no bound. It is the proposer's limit: a change must mean
 	// the same on every member.
 	LearnersMax uint64
-	// Request identifies the proposal, so that it is applied at most once; nil for the entries that a cluster is
-	// bootstrapped with, which have no proposer.
-	Request *Origin
-}
-
-// Origin identifies a proposal: the member that proposed it, that member's incarnation (it grows with each start) and a
-// sequence number, from 1 in each incarnation.
-type Origin struct {
-	Proposer              MemberID
-	Incarnation, Sequence uint64
 }
 
 // Downgrade is the cluster's downgrade as requested by its operator.
@@ -55,19 +45,14 @@ type Downgrade struct {
 	Target  string // version to go down to; empty when not enabled
 }
 
-// ApplyMember applies a configuration change. fresh is false, and nothing is changed, if the change was applied before, or if its proposer is no
-// member. If the result is an error, nothing is changed either: raft must then be given a change that does nothing. The response is
-// the API's for the kind of change.
-func (m *Machine) ApplyMember(index, term uint64, c MemberChange) (result Result, fresh bool) {
-	m.advance(index, term)
-	if c.Request != nil && !m.admit(*c.Request) {
-		return Result{}, false
+// change makes a change of the membership. An error in the result means that nothing is changed: raft must then be given a change that does
+// nothing. The response is the API's for the kind of change.
+func (m *Machine) change(c *MemberChange) Result {
+	if err := m.checkMember(*c); err != nil {
+		return Result{Err: err}
 	}
-	if err := m.checkMember(c); err != nil {
-		return Result{Err: err}, true
-	}
-	m.setMember(c)
-	return Result{Response: m.memberResponse(c)}, true
+	m.setMember(*c)
+	return Result{Response: m.memberResponse(*c)}
 }
 
 func (m *Machine) checkMember(c MemberChange) error {

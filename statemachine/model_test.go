@@ -7,6 +7,7 @@ import (
 
 	"github.com/detcd/detcd/linearizability/model"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -36,7 +37,7 @@ func (w *twins) world() world {
 // apply sends a few requests through the log and compares each answer with the model's.
 func (w *twins) apply(t *rapid.T) {
 	w.sequence++
-	b := &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: w.sequence}
+	b := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: w.sequence}}
 	for range rapid.IntRange(1, 3).Draw(t, "requests") {
 		r := w.world().genRequest(t)
 		if r.Txn != nil && statemachine.CheckTxn(r.Txn, 128) != nil || r.Put != nil && statemachine.CheckPut(r.Put) != nil {
@@ -45,12 +46,12 @@ func (w *twins) apply(t *rapid.T) {
 		b.Requests = append(b.Requests, r)
 	}
 	w.index++
-	decoded, err := statemachine.DecodeBatch(b.Encode())
+	decoded, err := statemachine.Decode(b.Encode(w.leader.Format()), format.Newest)
 	if err != nil {
 		t.Fatalf("decode: %v", err)
 	}
-	results, fresh := w.leader.ApplyBatch(w.index, 1, b, true)
-	if _, ok := w.follower.ApplyBatch(w.index, 1, decoded, false); !fresh || !ok {
+	results, fresh := w.leader.Apply(w.index, 1, b, true)
+	if _, ok := w.follower.Apply(w.index, 1, decoded, false); !fresh || !ok {
 		t.Fatalf("batch %d was taken for a repetition", w.index)
 	}
 	for i, r := range b.Requests {
@@ -71,14 +72,14 @@ func (w *twins) repeat(t *rapid.T) {
 	if w.sequence == 0 {
 		return
 	}
-	again := &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: rapid.Uint64Range(1, w.sequence).Draw(t, "repeated")}
+	again := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: rapid.Uint64Range(1, w.sequence).Draw(t, "repeated")}}
 	again.Requests = []*pb.InternalRaftRequest{{Put: &pb.PutRequest{Key: []byte("a"), Value: []byte("again")}}}
 	before := w.leader.StateHash()
 	w.index++
-	if _, fresh := w.leader.ApplyBatch(w.index, 1, again, true); fresh {
+	if _, fresh := w.leader.Apply(w.index, 1, again, true); fresh {
 		t.Fatal("a batch was applied twice")
 	}
-	if _, fresh := w.follower.ApplyBatch(w.index, 1, again, false); fresh {
+	if _, fresh := w.follower.Apply(w.index, 1, again, false); fresh {
 		t.Fatal("a batch was applied twice by the follower")
 	}
 	if w.leader.StateHash() != before {
@@ -287,7 +288,7 @@ func (w *twins) end(t *rapid.T) {
 	w.index++
 	w.sequence++
 	for _, m := range []*statemachine.Machine{w.leader, w.follower} {
-		m.ApplyBatch(w.index, 1, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: w.sequence, Requests: []*pb.InternalRaftRequest{compaction}}, false)
+		m.Apply(w.index, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: w.sequence}, Requests: []*pb.InternalRaftRequest{compaction}}, false)
 		m.Publish()
 		for m.CompactStep(3) {
 		}

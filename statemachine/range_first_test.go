@@ -20,7 +20,7 @@ func TestRange_TheFirstIsTheFirst(t *testing.T) {
 		if i > 200 && i%5 > 0 {
 			put.Key = []byte("k50")
 		}
-		m.ApplyBatch(index, 1, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: index, Requests: []*pb.InternalRaftRequest{{Put: put}}}, false)
+		m.Apply(index, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: index}, Requests: []*pb.InternalRaftRequest{{Put: put}}}, false)
 	}
 	v := m.Publish()
 	for target := range pb.RangeRequest_SortTarget_name {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // ErrSnapshot is what errors.Is finds where a snapshot can't be what a SnapshotReader wrote.
@@ -19,15 +22,15 @@ func damaged(format string, args ...any) error {
 }
 
 // Restore reads a snapshot to its end and returns the machine whose view it was taken of. Everything is checked: order, counts, a hash of
-// the bytes, and the state hash computed anew. Its errors are ErrSnapshot, or the reader's.
-func Restore(r io.Reader) (*Machine, error) { return RestoreBeside(r, nil) }
+// the bytes, and the state hash computed anew. Its errors are ErrSnapshot, a format.NewerError, or the reader's.
+func Restore(r io.Reader) (*Machine, error) { return RestoreBeside(r, nil, format.Newest) }
 
 // RestoreBeside is Restore where another state is in memory already, as a rule an older one of the same cluster: see NewBuilder. A member that takes
-// over a snapshot needs memory for what is new, not for a second state.
-func RestoreBeside(r io.Reader, beside *View) (*Machine, error) {
+// over a snapshot needs memory for what is new, not for a second state. known is the newest format version that is read.
+func RestoreBeside(r io.Reader, beside *View, known format.Version) (*Machine, error) {
 	s := &restorer{
 		in: bufio.NewReaderSize(r, snapshotFill), digest: xxhash.New(),
-		builder: NewBuilder(beside), lends: beside != nil,
+		builder: NewBuilder(beside), lends: beside != nil, known: known,
 	}
 	if err := s.magic(); err != nil {
 		return nil, err
@@ -58,6 +61,7 @@ type restorer struct {
 	scratch []byte
 	lent    bool // the present record is in scratch
 	version version
+	known   format.Version
 }
 
 const (
@@ -151,7 +155,7 @@ func (s *restorer) take(body []byte) error {
 	var err error
 	switch item.kind {
 	case headItem:
-		item.head, err = decodeHeader(body[1:])
+		item.head, err = s.header(body[1:])
 	case baseItem, eventItem:
 		item.change, err = s.change(body[1:])
 	default:
@@ -160,18 +164,26 @@ func (s *restorer) take(body []byte) error {
 	if err == nil {
 		err = s.builder.Add(item)
 	}
+	if newer := (*format.NewerError)(nil); errors.As(err, &newer) {
+		return err
+	}
 	if err != nil {
 		return damaged("record %d: %v", s.records, err)
 	}
 	return nil
 }
 
-func decodeHeader(body []byte) (*head, error) {
+// header reads the head of a state, whose first number says how the rest is to be read.
+func (s *restorer) header(body []byte) (*head, error) {
 	d := decoder{b: body}
-	if format := d.uvarint(); format != snapshotFormat && !d.failed {
-		return nil, fmt.Errorf("its format is %d, this software reads %d", format, snapshotFormat)
+	version := d.uvarint()
+	switch {
+	case d.failed || version < uint64(format.Oldest) || version > math.MaxUint8:
+		return nil, errMalformed
+	case version > uint64(s.known):
+		return nil, &format.NewerError{What: "the snapshot", Version: format.Version(version), Known: s.known}
 	}
-	h := d.head()
+	h := d.head(format.Version(version))
 	return &h, d.err()
 }
 

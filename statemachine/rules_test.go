@@ -32,12 +32,22 @@ func (m *member) do(tb testing.TB, r *pb.InternalRaftRequest) statemachine.Resul
 }
 
 func (m *member) batch(proposer, incarnation, sequence uint64, rs ...*pb.InternalRaftRequest) ([]statemachine.Result, bool) {
-	b := &statemachine.Batch{Proposer: proposer, Incarnation: incarnation, Sequence: sequence, Requests: rs}
-	return m.ApplyBatch(m.next(), 1, b, true)
+	b := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: proposer, Incarnation: incarnation, Sequence: sequence}, Requests: rs}
+	return m.Apply(m.next(), 1, b, true)
 }
 
+// change makes one as those that found a cluster.
 func (m *member) change(c statemachine.MemberChange) (statemachine.Result, bool) {
-	return m.ApplyMember(m.next(), 1, c)
+	return m.propose(statemachine.Envelope{Change: &c})
+}
+
+// propose applies an envelope with one result.
+func (m *member) propose(e statemachine.Envelope) (statemachine.Result, bool) {
+	results, fresh := m.Apply(m.next(), 1, &e, true)
+	if !fresh {
+		return statemachine.Result{}, false
+	}
+	return results[0], true
 }
 
 func put(key, value string) *pb.InternalRaftRequest {
@@ -48,7 +58,7 @@ func addVoter(id uint64, urls ...string) statemachine.MemberChange {
 	return statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: id, PeerURLs: urls}}
 }
 
-func TestApplyBatch_AtMostOnce(t *testing.T) {
+func TestApply_BatchAtMostOnce(t *testing.T) {
 	m := newMember()
 	for _, s := range []struct {
 		what                  string
@@ -92,7 +102,7 @@ func TestSeen_TellsWhatABatchWouldBe(t *testing.T) {
 		for other := uint64(1); other < 3100; other += 29 {
 			seen := m.Seen(9, 1, other)
 			copied := restoreOf(t, m.Machine)
-			_, fresh := copied.ApplyBatch(m.index+1, 1, &statemachine.Batch{Proposer: 9, Incarnation: 1, Sequence: other}, false)
+			_, fresh := copied.Apply(m.index+1, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 9, Incarnation: 1, Sequence: other}}, false)
 			if fresh == seen {
 				t.Fatalf("after %d: %d seen %v, fresh %v", sequence, other, seen, fresh)
 			}
@@ -100,7 +110,7 @@ func TestSeen_TellsWhatABatchWouldBe(t *testing.T) {
 	}
 }
 
-func TestApplyBatch_OnlyFromMembers(t *testing.T) {
+func TestApply_BatchOnlyFromMembers(t *testing.T) {
 	m := newMember()
 	if _, fresh := m.batch(1, 1, 1, put("k", "")); !fresh {
 		t.Error("refused though there is no member yet")
@@ -119,7 +129,7 @@ func TestApplyBatch_OnlyFromMembers(t *testing.T) {
 	}
 }
 
-func TestApplyMember_RefusesWhatEtcdRefuses(t *testing.T) {
+func TestApply_ChangeRefusesWhatEtcdRefuses(t *testing.T) {
 	m := newMember()
 	m.change(addVoter(1, "http://1"))
 	m.change(addVoter(2, "http://2"))
@@ -171,16 +181,16 @@ func TestApplyMember_RefusesWhatEtcdRefuses(t *testing.T) {
 	}
 }
 
-func TestApplyMember_AtMostOnce(t *testing.T) {
+func TestApply_ChangeAtMostOnce(t *testing.T) {
 	m := newMember()
 	m.change(addVoter(1, "http://1"))
-	c := addVoter(2, "http://2")
-	c.Request = &statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}
-	if _, fresh := m.change(c); !fresh {
+	change := addVoter(2, "http://2")
+	c := statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}, Change: &change}
+	if _, fresh := m.propose(c); !fresh {
 		t.Error("refused at first")
 	}
 	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 2}})
-	if result, fresh := m.change(c); fresh || result.Err != nil {
+	if result, fresh := m.propose(c); fresh || result.Err != nil {
 		t.Errorf("again: fresh %v, %v", fresh, result.Err)
 	}
 }

@@ -1,5 +1,7 @@
 package statemachine
 
+import "github.com/detcd/detcd/statemachine/format"
+
 // sessionWindow is how far, in sequence numbers, a proposer's batches may overtake each other and still be applied.
 const sessionWindow = 1024
 
@@ -56,8 +58,16 @@ func (s *sequences) admit(incarnation, seq uint64) bool {
 	return true
 }
 
-// admit says whether a batch may take effect: from a member, of its newest incarnation, not seen before.
-func (m *Machine) admit(o Origin) bool {
+// foundingTerm is raft's term of the entries that found a cluster; all others have a higher one.
+const foundingTerm = 1
+
+// admit says whether an envelope may take effect: from a member, of its newest incarnation, not seen before. What founds a cluster has no origin,
+// and in format version 1 no change of the membership has one; nothing else is without.
+func (m *Machine) admit(e *Envelope) bool {
+	o := e.Origin
+	if o == (Origin{}) {
+		return e.Change != nil && (m.term == foundingTerm || m.format == format.Batches)
+	}
 	if m.members.len() > 0 && !m.members.has(Member{ID: o.Proposer}) {
 		return false
 	}

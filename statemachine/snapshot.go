@@ -10,7 +10,7 @@ import (
 // A snapshot is the whole replicated state as a stream of records, each a varint length and that many bytes, of which the
 // first says the kind:
 //
-//	H  format, applied index and term, revision, compacted revision, configuration state, cluster version, downgrade
+//	H  cluster's format version, applied index and term, revision, compacted revision, configuration state, cluster version, downgrade
 //	B  a version from before the compacted revision, visible at it: sub, encoded key-value; in key order
 //	E  a change from the compacted revision on: sub, encoded key-value (of a deletion: key and revision); in order
 //	L  lease; by id           (which keys a lease has is in their versions)
@@ -20,12 +20,12 @@ import (
 //	A  alarm; by type and member
 //	T  number of records before this one, state hash, xxhash64 of all bytes before this record's hash field
 //
-// All but the last are the items of a Walk, in its order.
+// All but the last are the items of a Walk, in its order. What the records look like depends on the cluster's format version. (Version 2 differs from 1
+// in nothing but that number, and in that the state hash counts it.)
 
 const (
-	snapshotFormat = 1
-	snapshotMagic  = "detcdkv\n"
-	trailerRecord  = 'T'
+	snapshotMagic = "detcdkv\n"
+	trailerRecord = 'T'
 	// trailerHashBytes is the size of the hash that ends the trailer, and the stream.
 	trailerHashBytes = 8
 	// snapshotFill is how many bytes a refill of the reader's buffer aims at. It ends at a record's end.
@@ -120,7 +120,7 @@ func (s *SnapshotReader) item(item Item) {
 	body := append(s.scratch[:0], item.kind)
 	switch item.kind {
 	case headItem:
-		body = item.head.append(binary.AppendUvarint(body, snapshotFormat))
+		body = item.head.append(body)
 	case baseItem, eventItem:
 		body = append(binary.AppendUvarint(body, uint64(item.change.sub)), item.change.kv...)
 	default:

@@ -43,8 +43,8 @@ func walked(t *testing.T) *grown {
 func (g *grown) change(c MemberChange) {
 	g.t.Helper()
 	index, _ := g.m.Applied()
-	if result, _ := g.m.ApplyMember(index+1, 1, c); result.Err != nil {
-		g.t.Fatal(result.Err)
+	if results, fresh := g.m.Apply(index+1, 1, &Envelope{Change: &c}, true); !fresh || results[0].Err != nil {
+		g.t.Fatal(fresh, results)
 	}
 }
 

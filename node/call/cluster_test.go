@@ -36,8 +36,8 @@ func newCluster(t testing.TB, members int) *fakeCluster {
 }
 
 func applyAt(machine *statemachine.Machine, index int, r *pb.InternalRaftRequest) statemachine.Result {
-	b := &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: uint64(index), Requests: []*pb.InternalRaftRequest{r}}
-	results, fresh := machine.ApplyBatch(uint64(index), 2, b, true)
+	b := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: uint64(index)}, Requests: []*pb.InternalRaftRequest{r}}
+	results, fresh := machine.Apply(uint64(index), 2, b, true)
 	if !fresh {
 		panic("a request of a new sequence was taken for an old one")
 	}

@@ -7,11 +7,12 @@ import (
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Load reads a snapshot file back into a state machine, which shares memory with beside as far as the two hold the same. It returns the size of the
-// file, too. It blocks.
-func Load(d port.Disk, mark wal.SnapshotMark, beside *statemachine.View) (*statemachine.Machine, int64, error) {
+// file, too. known is the newest format version that is read. It blocks.
+func Load(d port.Disk, mark wal.SnapshotMark, beside *statemachine.View, known format.Version) (*statemachine.Machine, int64, error) {
 	r, err := Open(d, mark.Index, mark.Term)
 	if errors.Is(err, port.ErrNotExist) {
 		err = &wal.CorruptError{File: Name(mark.Index, mark.Term), Reason: "this snapshot is missing, though the log goes on from it"}
@@ -19,7 +20,7 @@ func Load(d port.Disk, mark wal.SnapshotMark, beside *statemachine.View) (*state
 	if err != nil {
 		return nil, 0, err
 	}
-	machine, err := statemachine.RestoreBeside(r, beside)
+	machine, err := statemachine.RestoreBeside(r, beside, known)
 	if err != nil {
 		r.Close()
 		return nil, 0, err

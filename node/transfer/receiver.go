@@ -11,6 +11,7 @@ import (
 	"github.com/detcd/detcd/node/snapshot"
 	"github.com/detcd/detcd/node/wal"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Follower is what a Receiver asks of the member that it receives for.
@@ -79,9 +80,10 @@ type Receiver struct {
 // ReceiverOptions are what a Receiver is told about its member.
 type ReceiverOptions struct {
 	Identity     wal.Identity
-	TickInterval time.Duration // of the member's ticks
-	Disk         port.Disk     // where snapshots are kept
-	Lane         port.Lane     // runs all work on that disk
+	TickInterval time.Duration  // of the member's ticks
+	Disk         port.Disk      // where snapshots are kept
+	Lane         port.Lane      // runs all work on that disk
+	KnownFormat  format.Version // the newest that the member reads
 	Logger       port.Logger
 }
 
@@ -225,10 +227,10 @@ func (r *Receiver) write(in *incoming) {
 	if whole {
 		present = r.follower.Present()
 	}
-	disk := r.options.Disk
+	disk, known := r.options.Disk, r.options.KnownFormat
 	r.options.Lane.Run(func() {
 		if in.append(chunks); whole {
-			a = in.readBack(disk, present)
+			a = in.readBack(disk, present, known)
 		}
 	}, func() {
 		if present != nil {
@@ -257,7 +259,7 @@ func (in *incoming) append(chunks [][]byte) {
 }
 
 // readBack makes the file durable and reads it back. It runs in the lane.
-func (in *incoming) readBack(disk port.Disk, present *statemachine.View) *Arrived {
+func (in *incoming) readBack(disk port.Disk, present *statemachine.View, known format.Version) *Arrived {
 	if in.err != nil {
 		return nil
 	}
@@ -265,7 +267,7 @@ func (in *incoming) readBack(disk port.Disk, present *statemachine.View) *Arrive
 		return nil
 	}
 	a := &Arrived{Mark: in.Mark}
-	a.Machine, a.Bytes, in.err = snapshot.Load(disk, in.Mark, present)
+	a.Machine, a.Bytes, in.err = snapshot.Load(disk, in.Mark, present, known)
 	return a
 }
 

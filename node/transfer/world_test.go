@@ -16,6 +16,7 @@ import (
 	"github.com/detcd/detcd/node/wal"
 	"github.com/detcd/detcd/node/wal/crashdisk"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 const (
@@ -85,7 +86,7 @@ func (w *world) newFollower() {
 	f := w.follower
 	f.machine = statemachine.New()
 	f.machine.Publish()
-	f.Receiver = NewReceiver(f, ReceiverOptions{Identity: wal.Identity{Cluster: 9, Member: uint64(followerID)}, TickInterval: tick, Disk: f.disk, Lane: f, Logger: w})
+	f.Receiver = NewReceiver(f, ReceiverOptions{Identity: wal.Identity{Cluster: 9, Member: uint64(followerID)}, KnownFormat: format.Newest, TickInterval: tick, Disk: f.disk, Lane: f, Logger: w})
 }
 
 func (w *world) tick() {
@@ -220,11 +221,11 @@ func state(t *testing.T, index uint64, keys int) *statemachine.Machine {
 	for i := uint64(1); i < index; i++ {
 		m.ApplyNothing(i, 1)
 	}
-	b := &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: 1}
+	b := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}}
 	for i := range keys {
 		b.Requests = append(b.Requests, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: fmt.Appendf(nil, "key %d", i), Value: make([]byte, 100)}})
 	}
-	m.ApplyBatch(index, 1, b, false)
+	m.Apply(index, 1, b, false)
 	m.Publish()
 	return m
 }

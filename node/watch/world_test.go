@@ -51,9 +51,7 @@ func newWorld(t fataler) *world {
 func applyTo(t fataler, m *statemachine.Machine, r *pb.InternalRaftRequest) statemachine.Result {
 	t.Helper()
 	index, _ := m.Applied()
-	results, fresh := m.ApplyBatch(index+1, 1, &statemachine.Batch{
-		Proposer: 1, Incarnation: 1, Sequence: index + 1, Requests: []*pb.InternalRaftRequest{r},
-	}, true)
+	results, fresh := m.Apply(index+1, 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: index + 1}, Requests: []*pb.InternalRaftRequest{r}}, true)
 	if !fresh {
 		t.Fatalf("a request was taken for a repetition")
 	}

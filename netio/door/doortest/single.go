@@ -53,8 +53,8 @@ var (
 func NewSingle() *Single {
 	s := &Single{Machine: statemachine.New(), State: node.Status{ID: 1, ClusterID: 7, Term: 2, Leader: 1, Role: node.Leader}}
 	s.index++
-	s.Machine.ApplyMember(s.index, 2, statemachine.MemberChange{Kind: statemachine.AddVoter,
-		Member: statemachine.Member{ID: 1, Name: "one", PeerURLs: []string{"http://127.0.0.1:2380"}, ClientURLs: []string{"http://127.0.0.1:2379"}}})
+	s.Machine.Apply(s.index, 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter,
+		Member: statemachine.Member{ID: 1, Name: "one", PeerURLs: []string{"http://127.0.0.1:2380"}, ClientURLs: []string{"http://127.0.0.1:2379"}}}}, true)
 	s.Apply(&pb.InternalRaftRequest{ClusterVersionSet: &membershippb.ClusterVersionSetRequest{Ver: "3.7.0"}})
 	return s
 }
@@ -86,7 +86,7 @@ func (s *Single) ApplyInTurn(r *pb.InternalRaftRequest) statemachine.Result {
 	if g := r.LeaseGrant; g != nil && g.ID == 0 {
 		g.ID = int64(1000 + s.sequence)
 	}
-	results, _ := s.Machine.ApplyBatch(s.index, 2, &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: s.sequence, Requests: []*pb.InternalRaftRequest{r}}, true)
+	results, _ := s.Machine.Apply(s.index, 2, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: s.sequence}, Requests: []*pb.InternalRaftRequest{r}}, true)
 	s.Hub.Publish(s.Machine.Publish(), false)
 	s.State.Applied, s.State.Committed = s.index, s.index
 	return results[0]

@@ -66,12 +66,12 @@ func TestEncodeRange_InParts(t *testing.T) {
 func rangeOf(t *testing.T, keys, valueBytes int, keysOnly bool) *statemachine.RangeResult {
 	t.Helper()
 	m := statemachine.New()
-	m.ApplyMember(1, 1, statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: 1}})
-	b := &statemachine.Batch{Proposer: 1, Incarnation: 1, Sequence: 1}
+	m.Apply(1, 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: 1}}}, true)
+	b := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}}
 	for i := range keys {
 		b.Requests = append(b.Requests, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: fmt.Appendf(nil, "key %08d", i), Value: bytes.Repeat([]byte{byte(i)}, valueBytes)}})
 	}
-	if _, fresh := m.ApplyBatch(2, 1, b, false); !fresh {
+	if _, fresh := m.Apply(2, 1, b, false); !fresh {
 		t.Fatal("nothing was applied")
 	}
 	result, err := m.Publish().Range(&pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, KeysOnly: keysOnly})

@@ -2,104 +2,12 @@ package statemachine
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
-// Batch is the payload of one log entry: requests of one proposer, applied in order and at most once. Its encoding:
-//
-//	byte    format, 1
-//	varint  proposer, incarnation, sequence, number of requests
-//	for each request: varint length, etcdserverpb.InternalRaftRequest
-//
-// Each request holds exactly one operation.
-type Batch struct {
-	Proposer    MemberID
-	Incarnation uint64 // of the proposer; grows with each of its starts
-	Sequence    uint64 // from 1 in each incarnation
-	Requests    []*pb.InternalRaftRequest
-}
-
-const batchFormat = 1
-
-// batchSlab is how many decoded requests at most share one allocation.
-const batchSlab = 64
-
-var errBatchFormat = errors.New("statemachine: a batch of an unknown format")
-
-// Encode panics if a request cannot be encoded, for instance because a string in it is not UTF-8: nothing that came in
-// over gRPC can be so.
-func (b *Batch) Encode() []byte {
-	size := 1 + 4*binary.MaxVarintLen64
-	for _, r := range b.Requests {
-		if isPlainPut(r) {
-			size += len(r.Put.Key) + len(r.Put.Value) + 64
-		} else {
-			size += proto.Size(r) + binary.MaxVarintLen64
-		}
-	}
-	out := append(make([]byte, 0, size), batchFormat)
-	out = binary.AppendUvarint(out, b.Proposer)
-	out = binary.AppendUvarint(out, b.Incarnation)
-	out = binary.AppendUvarint(out, b.Sequence)
-	out = binary.AppendUvarint(out, uint64(len(b.Requests)))
-	for _, r := range b.Requests {
-		out = appendRequest(out, r)
-	}
-	return out
-}
-
-func appendRequest(out []byte, r *pb.InternalRaftRequest) []byte {
-	if isPlainPut(r) {
-		return appendPut(out, r)
-	}
-	out = binary.AppendUvarint(out, uint64(proto.Size(r)))
-	out, err := proto.MarshalOptions{Deterministic: true, UseCachedSize: true}.MarshalAppend(out, r)
-	if err != nil {
-		panic(fmt.Sprintf("statemachine: a request cannot be encoded: %v", err))
-	}
-	return out
-}
-
-// DecodeBatch reads what Encode wrote. The requests may share memory with data, which must not change after.
-func DecodeBatch(data []byte) (*Batch, error) {
-	d := decoder{b: data}
-	if d.byte() != batchFormat {
-		return nil, errBatchFormat
-	}
-	b := &Batch{Proposer: d.uvarint(), Incarnation: d.uvarint(), Sequence: d.uvarint()}
-	n := d.uvarint()
-	if d.failed || n > uint64(len(d.b)) { // each takes a byte at least
-		return nil, fmt.Errorf("statemachine: a batch's head: %w", errMalformed)
-	}
-	b.Requests = make([]*pb.InternalRaftRequest, n)
-	var slab []putRequest
-	for i := range b.Requests {
-		if len(slab) == 0 {
-			slab = make([]putRequest, min(len(b.Requests)-i, batchSlab))
-		}
-		body := d.bytes()
-		if d.failed {
-			return nil, fmt.Errorf("statemachine: request %d of %d in a batch: %w", i, n, errMalformed)
-		}
-		if slab[0].decode(body) {
-			b.Requests[i], slab = &slab[0].request, slab[1:]
-			continue
-		}
-		b.Requests[i] = &pb.InternalRaftRequest{}
-		if err := proto.Unmarshal(body, b.Requests[i]); err != nil {
-			return nil, fmt.Errorf("statemachine: request %d of %d in a batch: %w", i, n, err)
-		}
-	}
-	if err := d.err(); err != nil {
-		return nil, fmt.Errorf("statemachine: after the requests of a batch: %w", err)
-	}
-	return b, nil
-}
+// Plain puts, of which there are most, are coded by hand: as protobuf has them, without its costs.
 
 // putRequest is a request with room for its put: one allocation for both, or for many.
 type putRequest struct {

@@ -1,0 +1,5 @@
+//go:build !detcd_oldformat
+
+package format
+
+const newest = Envelopes

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/linearizability/watches"
+	"github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/watch"
 	"github.com/detcd/detcd/sim/world"
 	"github.com/detcd/detcd/statemachine"
@@ -38,6 +39,9 @@ func newWatchStream(w *watcher) *watchStream {
 	c := w.chance
 	o := watch.Options{FragmentBytes: 200 + c.Intn(3000), ChunkBytes: 100 + c.Intn(8000), Wake: s.wake}
 	o.PackBytes, o.PackEvents = 50+w.packs.Intn(5000), 1+w.packs.Intn(30)
+	if _, err := w.run.gate.Open(call.Caller{}, s.res.member, &call.WatchStream); err != nil {
+		panic("sim: the gate refuses a stream of watches, and nothing is wrong with it: " + err.Error())
+	}
 	s.watches = watch.NewStream(s, o)
 	s.notifySoon()
 	return s

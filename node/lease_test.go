@@ -359,7 +359,7 @@ func TestLease_RenewalTakesBackACheckpointOnItsWay(t *testing.T) {
 	c.lose = func(from, _ port.MemberID, payload []byte) bool { return from == 1 && isAppend(payload) }
 	c.until("a checkpoint is proposed", func() bool {
 		bound := false
-		for f := range l.member.proposals.window.UnderWay() {
+		for f := range l.member.proposals.window.UnderWay {
 			bound = f.First
 		}
 		return bound

@@ -206,7 +206,7 @@ func (p *proposals) answer(sequence, index uint64, results []statemachine.Result
 // reconcile gives up the own batches that a snapshot from another member already holds: they were applied, but what they answered is not
 // known here.
 func (p *proposals) reconcile() {
-	for f := range p.window.UnderWay() {
+	for f := range p.window.UnderWay {
 		if p.machine.Seen(uint64(p.config.ID), p.incarnation, f.Number) {
 			p.window.GiveUp(f, rpctypes.ErrGRPCTimeout)
 		}

@@ -153,14 +153,20 @@ func (r *reads) confirm(states []raft.ReadState) {
 // serve answers the confirmed rounds that the published state has reached.
 func (r *reads) serve() {
 	applied, _ := r.machine.Applied()
-	for f := range r.window.Landed() {
+	for f := range r.window.Landed {
 		if f.Load.index > applied {
 			continue
 		}
-		for _, w := range r.window.Take(f) {
-			// The newest view: at least as new as the index asked for.
-			v := r.views.AcquireView()
-			r.later(func() { w.Done(v, nil) })
+		readers := r.window.Take(f)
+		// The newest view: at least as new as the index asked for. Each reader releases it.
+		v := r.views.AcquireView()
+		for range readers[1:] {
+			v.Acquire()
 		}
+		r.later(func() {
+			for i := range readers {
+				readers[i].Done(v, nil)
+			}
+		})
 	}
 }

@@ -8,7 +8,7 @@
 package window
 
 import (
-	"iter"
+	"fmt"
 	"slices"
 	"time"
 
@@ -118,10 +118,10 @@ func (w *Window[Q, A, L]) add(queue *[]Request[Q, A], r Request[Q, A]) {
 	*queue = append(*queue, r)
 }
 
-// Count is how many requests are not answered, and Bytes what they count for together.
+// Count is how many requests are not answered.
 func (w *Window[Q, A, L]) Count() int { return w.count }
 
-// Bytes is described with Count.
+// Bytes is what the requests that are not answered count for together.
 func (w *Window[Q, A, L]) Bytes() int { return w.bytes }
 
 // FirstWait says whether a request that came by AddFirst is in no flight yet.
@@ -197,7 +197,7 @@ func (w *Window[Q, A, L]) send(now port.Instant, f *Flight[Q, A, L]) {
 
 // SendAll sends every flight under way anew: there is somebody else to send it to.
 func (w *Window[Q, A, L]) SendAll(now port.Instant) {
-	for f := range w.UnderWay() {
+	for f := range w.UnderWay {
 		f.sent, f.wait = false, 0
 		w.send(now, f)
 	}
@@ -205,7 +205,7 @@ func (w *Window[Q, A, L]) SendAll(now port.Instant) {
 
 // SendUnsent tries to send what could not be sent before.
 func (w *Window[Q, A, L]) SendUnsent(now port.Instant) {
-	for f := range w.UnderWay() {
+	for f := range w.UnderWay {
 		if !f.sent {
 			w.send(now, f)
 		}
@@ -216,22 +216,20 @@ func (w *Window[Q, A, L]) SendUnsent(now port.Instant) {
 func (w *Window[Q, A, L]) Unsend(f *Flight[Q, A, L]) { f.sent = false }
 
 // UnderWay walks over the flights that wait for an answer from elsewhere, oldest first. Flights may end meanwhile.
-func (w *Window[Q, A, L]) UnderWay() iter.Seq[*Flight[Q, A, L]] { return w.walk(false) }
+func (w *Window[Q, A, L]) UnderWay(yield func(*Flight[Q, A, L]) bool) { w.walk(false, yield) }
 
 // Landed walks over the flights that have landed, oldest first. Flights may end meanwhile.
-func (w *Window[Q, A, L]) Landed() iter.Seq[*Flight[Q, A, L]] { return w.walk(true) }
+func (w *Window[Q, A, L]) Landed(yield func(*Flight[Q, A, L]) bool) { w.walk(true, yield) }
 
-func (w *Window[Q, A, L]) walk(landed bool) iter.Seq[*Flight[Q, A, L]] {
-	return func(yield func(*Flight[Q, A, L]) bool) {
-		w.looping++
-		for _, f := range w.flights {
-			if !f.over && f.landed == landed && !yield(f) {
-				break
-			}
+func (w *Window[Q, A, L]) walk(landed bool, yield func(*Flight[Q, A, L]) bool) {
+	w.looping++
+	for _, f := range w.flights {
+		if !f.over && f.landed == landed && !yield(f) {
+			break
 		}
-		w.looping--
-		w.sweep()
 	}
+	w.looping--
+	w.sweep()
 }
 
 // Find returns the flight under way that has a number, nil if there is none.
@@ -247,6 +245,9 @@ func (w *Window[Q, A, L]) Find(number uint64) *Flight[Q, A, L] {
 // Land notes that a flight has its answer from elsewhere, and waits for something here before its requests can be answered. It is not sent
 // again and makes room for another; its requests still time out.
 func (w *Window[Q, A, L]) Land(f *Flight[Q, A, L]) {
+	if f.landed || f.over {
+		panic(fmt.Sprintf("window: flight %d lands, but landed: %v, over: %v", f.Number, f.landed, f.over))
+	}
 	f.landed = true
 	w.underWay--
 }
@@ -269,7 +270,7 @@ func (w *Window[Q, A, L]) GiveUp(f *Flight[Q, A, L], err error) {
 
 // GiveUpFirst ends all that came by AddFirst with an error.
 func (w *Window[Q, A, L]) GiveUpFirst(err error) {
-	for f := range w.UnderWay() {
+	for f := range w.UnderWay {
 		if f.First {
 			w.GiveUp(f, err)
 		}
@@ -390,6 +391,9 @@ func (w *Window[Q, A, L]) uncount(requests []Request[Q, A]) {
 
 // end notes that a flight's requests are answered. The list still has it, until sweep.
 func (w *Window[Q, A, L]) end(f *Flight[Q, A, L]) {
+	if f.over {
+		panic(fmt.Sprintf("window: flight %d ends twice", f.Number))
+	}
 	if !f.landed {
 		w.underWay--
 	}

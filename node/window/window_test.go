@@ -237,7 +237,7 @@ func TestWindow_EachSendingHasANumberOfItsOwn(t *testing.T) {
 	o.mute = true
 	o.add(2)
 	o.end()
-	if o.Newest() != 1 {
+	if o.Newest() != 1 || o.Find(2) != nil {
 		t.Errorf("%d numbers were given, want 1: the second flight was not sent", o.Newest())
 	}
 	o.mute = false
@@ -301,7 +301,7 @@ func TestWindow_WhatHasLandedMakesRoom(t *testing.T) {
 	o.pass(time.Second)
 	o.SendAll(o.now)
 	o.wantSent(t, "1:[1]", "2:[2]", "2:[2]")
-	for f := range o.Landed() {
+	for f := range o.Landed {
 		o.answer(f)
 	}
 	o.wantTold(t, 1, "answered")
@@ -332,6 +332,19 @@ func TestWindow_FirstGoesBeforeTheOthers(t *testing.T) {
 	if o.Count() != 1 || o.FirstWait() {
 		t.Errorf("%d are left, want one", o.Count())
 	}
+}
+
+func TestWindow_FirstTimesOutToo(t *testing.T) {
+	o := newOwner(Options{UnderWay: 1, Timeout: 10 * time.Second, Retry: time.Hour})
+	o.now = o.now.Add(time.Second)
+	o.add(1)
+	o.end()
+	o.addFirst(2)
+	o.pass(9999 * time.Millisecond)
+	o.wantTold(t, 2)
+	o.pass(time.Millisecond)
+	o.wantTold(t, 1, "too late")
+	o.wantTold(t, 2, "too late, and never in a flight")
 }
 
 func TestWindow_AfterStopNothingStays(t *testing.T) {
@@ -416,7 +429,7 @@ func TestWindow_Property(t *testing.T) {
 			used[f.Number] = used[f.Number] || !o.mute
 		}
 		some := func() (f *testFlight) {
-			for g := range o.UnderWay() {
+			for g := range o.UnderWay {
 				if f == nil || chance(30) {
 					f = g
 				}
@@ -432,7 +445,7 @@ func TestWindow_Property(t *testing.T) {
 				}
 			}
 			underWay, lowest, highest := 0, uint64(0), uint64(0)
-			for f := range o.UnderWay() {
+			for f := range o.UnderWay {
 				underWay++
 				if lowest == 0 {
 					lowest = f.Number
@@ -469,7 +482,7 @@ func TestWindow_Property(t *testing.T) {
 					o.Land(f)
 				}
 			case 7:
-				for f := range o.Landed() {
+				for f := range o.Landed {
 					if chance(50) {
 						o.answer(f)
 					}

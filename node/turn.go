@@ -1,40 +1,52 @@
 package node
 
-// step is one of those that a turn's end, or a tick, goes through.
+// step is one of those that the end of a turn, or a tick, goes through.
 type step struct {
 	name string
-	// why says why the step stands where it stands.
+	// why says why the step stands where it stands. Empty: it may stand anywhere.
 	why string
 	do  func(*Member)
 }
 
-// endOfTurn are the steps at the end of a turn. (Those of a newborn are in newborn.go.) Where two steps may be swapped, neither reason names the other.
+// endOfTurn are the steps at the end of a turn, in their order. A newborn has an end of its own (newborn.endTurn). DESIGN.md shows the same table.
 var endOfTurn = []step{
-	{"clear leases", "before proposing: what it asks for goes into the log in this turn", func(m *Member) { m.leases.clear() }},
-	{"propose", "before raft is asked what is ready: one Ready then holds all requests of the turn", func(m *Member) { m.proposals.gather() }},
-	{"ask about leases", "before the leader proves itself: its own questions are in the same round", func(m *Member) { m.asks.gather() }},
-	{"prove leases", "after all questions of the turn are in, and before reads are asked for: it is one of them", func(m *Member) { m.leases.prove() }},
-	{"ask for reads", "after all that reads in this turn, so that one round serves it, and before raft is asked what is ready", func(m *Member) { m.reads.ask() }},
-	{"raft", "after all that gives raft work; before the log is written and the state published, which is what raft decides here", (*Member).handleReady},
-	{"version", "after raft: the cluster version is asked for once an entry of the leader's term is applied", (*Member).decideVersion},
-	{"peers", "after entries were applied: they say who the members are; once a turn, since one that is left out for a moment is taken for removed", (*Member).tellPeers},
-	{"write", "after raft: all entries of the turn share one write; before the rest, so that the disk works while the member does", func(m *Member) { m.writer.start() }},
-	{"publish", "after raft has applied what is committed; before everything that answers from the published state", func(m *Member) { m.publish() }},
-	{"serve reads", "after publishing: a read is answered from a view that has reached its index", func(m *Member) { m.reads.serve() }},
-	{"duties", "after publishing, which is what they are told of", func(m *Member) {
-		index, _ := m.machine.Applied()
-		m.duties.applied(index)
-	}},
+	{"clear leases", "Before propose: its checkpoints go into this turn's batches.",
+		func(m *Member) { m.leases.clear() }},
+	{"propose", "Before raft: one Ready then takes all requests of the turn. After it they would wait for the next turn, which nobody has asked for.",
+		func(m *Member) { m.proposals.gather() }},
+	{"ask about leases", "Before prove leases: a leader's own questions are proved in the same round as the others'.",
+		func(m *Member) { m.asks.gather() }},
+	{"prove leases", "Before ask for reads: the proof is a read, and joins this turn's round.",
+		func(m *Member) { m.leases.prove() }},
+	{"ask for reads", "Before raft, which sends the question on. After all that reads in this turn: one round serves it.",
+		func(m *Member) { m.reads.ask() }},
+	{"raft", "In the middle: what stands before gives raft work, what stands after carries out what raft has decided. Raft's messages leave and committed entries are applied here.",
+		(*Member).handleReady},
+	{"version", "After raft: the cluster version is asked for once an entry of the leader's term is applied.",
+		(*Member).decideVersion},
+	{"peers", "After raft: applied entries say who the members are. Once a turn: a member that is left out for a moment is taken for removed.",
+		(*Member).tellPeers},
+	{"write", "After raft: all entries of the turn share one write. Before the rest: the disk works while this member goes on.",
+		func(m *Member) { m.writer.start() }},
+	{"publish", "After raft: the view holds all that was applied. Answers are given only when this is done, so whoever has one finds its effect in the view.",
+		func(m *Member) { m.publish() }},
+	{"serve reads", "After publish: a read gets the published view, which must have reached the read's index.",
+		func(m *Member) { m.reads.serve() }},
+	{"duties", "After publish: duties work with the published state. Last: clients' work goes first.",
+		func(m *Member) {
+			index, _ := m.machine.Applied()
+			m.duties.applied(index)
+		}},
 }
 
 // atTick are the steps of a tick.
 var atTick = []step{
-	{"raft", "first: what follows asks who leads, and for how long", (*Member).tickRaft},
+	{"raft", "", (*Member).tickRaft},
 	{"proposals", "", func(m *Member) { m.proposals.tick() }},
 	{"reads", "", func(m *Member) { m.reads.tick() }},
 	{"asks", "", func(m *Member) { m.asks.tick() }},
 	{"duties", "", func(m *Member) { m.duties.tick(m.now()) }},
-	{"settle", "last: the log is at rest only if nothing before has something to write", func(m *Member) { m.writer.settle() }},
+	{"settle", "", func(m *Member) { m.writer.settle() }},
 }
 
 // EndTurn does the work that the calls of this turn have made necessary: messages leave, the log is written, committed entries are

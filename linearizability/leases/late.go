@@ -2,8 +2,8 @@ package leases
 
 import "github.com/detcd/detcd/linearizability"
 
-// inTime holds the promise that a lease ends, within a bound after the last moment at which it can have been renewed. It can't judge
-// leases that the run ends too early for, those whose last renewal may take effect at any time, and those for which no leader lasted.
+// inTime holds the promise that a lease ends within a bound after the last moment at which it can have been renewed. It can't judge a lease where the
+// run ends too early, where the last renewal may take effect at any time, or where no leader lasted long enough.
 func (l *ledger) inTime(one life) *linearizability.Violation {
 	end := min(l.endOf(one), l.bounds.Now)
 	base := l.truth.When(one.granted).Time
@@ -22,9 +22,9 @@ func (l *ledger) inTime(one life) *linearizability.Violation {
 
 // latest is the last true time at which a lease may end that nothing prolongs after base; Forever if no tenure is long enough.
 //
-// A leader takes what is left, and what it adds at its promotion, as the lease's time from then on. If it does not last, its successor
-// begins with as much again, but for what the former's checkpoints took away: one for each interval, noted in whole seconds, rounded
-// up, as long as more than an interval is left.
+// A new leader gives a lease what is left of it, and the time that it adds at its promotion. If that leader does not last, its successor begins with
+// as much again, less what checkpoints have noted: one for each interval, in whole seconds, rounded up, as long as more than an interval is
+// left.
 func (b *Bounds) latest(ttl, base int64) int64 {
 	if base == Forever {
 		return Forever

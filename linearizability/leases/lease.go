@@ -28,8 +28,7 @@ type Act struct {
 	Position uint32
 }
 
-// Record is a lease, as the client that holds it saw it. All requests about the lease must be in some record with its ID, whoever
-// made them.
+// Record is a lease, as the client that holds it saw it. Requests that other clients made about the lease must be in some record with its ID, too.
 type Record struct {
 	Client int
 	ID     int64 // 0 if the client does not know it: it was to be chosen for it, and no answer came
@@ -61,8 +60,8 @@ type Bounds struct {
 	Checkpoint int64
 	// Promotion is the most that a new leader adds to what is left of a lease: its longest election timeout.
 	Promotion int64
-	// Slack is the longest true time, within a tenure, from when the leader owes the log an entry (a lease's end, a checkpoint) until
-	// some member has applied it: a tick, a limit on how many at a time, and a commit.
+	// Slack is the longest true time, within a tenure, from when the leader owes the log an entry (a lease's end, a checkpoint) until some member has
+	// applied it. A tick goes by, then a commit, and a leader proposes only so many at a time.
 	Slack int64
 	// Now is the end of the run.
 	Now int64

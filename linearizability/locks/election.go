@@ -31,8 +31,8 @@ type ElectionRecord struct {
 	Client       int
 	Name         []byte
 	Call, Return uint64 // stamps
-	// Outcome: Answered; Refused where the answer was that the client does not lead (Proclaim) or nobody does (Leader). What was refused
-	// for another reason, or has no answer, has no promise: Unknown.
+	// Outcome is Refused where the answer was that the client does not lead (Proclaim), or that nobody does (Leader). It is Unknown for a call without an
+	// answer, and for one that was refused for another reason: nothing is promised of these.
 	Outcome linearizability.Outcome
 	// Key and Revision name the leadership: of Campaign's answer, of Proclaim's and Resign's request.
 	Key      []byte
@@ -56,10 +56,12 @@ type LeaderTold struct {
 	KV    *mvccpb.KeyValue
 }
 
-// CheckElections holds elections to their promises: whoever is told to lead does so at some time between call and answer; who leads can
-// proclaim, nobody else; what is said of the leader is true at some time between call and answer; observers are told of leaders and
-// their values in order, each once, and of nothing else. By construction there is one leader at a time, the oldest key under the
-// name.
+// CheckElections holds elections to their promises. The leader is whoever has the oldest key under the election's name, so there is one at a time.
+//
+//   - A client that is told that it leads does so at some time between call and answer.
+//   - The leader can proclaim, and nobody else.
+//   - What is said of the leader is true at some time between call and answer.
+//   - Observers are told of leaders and their values in order, of each once, and of nothing else.
 func CheckElections(t *linearizability.Truth, calls []*ElectionRecord, observed []*ObserveRecord) *linearizability.Violation {
 	queues := make(map[string]*queue)
 	queueOf := func(name []byte) *queue {
@@ -83,8 +85,8 @@ func CheckElections(t *linearizability.Truth, calls []*ElectionRecord, observed 
 	return nil
 }
 
-// CheckObserversCaughtUp holds the promise that every observer that lives is told of the last leader and its value, once the trouble is
-// over and the time for it has passed, which is the caller's to know.
+// CheckObserversCaughtUp holds the promise that every observer whose stream stands has been told of the last leader and its value. It is for the end of
+// a run: the caller has waited long enough since the trouble was over.
 func CheckObserversCaughtUp(t *linearizability.Truth, observed []*ObserveRecord) *linearizability.Violation {
 	for _, o := range observed {
 		q := queueOf(t, o.Name)
@@ -99,7 +101,7 @@ func CheckObserversCaughtUp(t *linearizability.Truth, observed []*ObserveRecord)
 	return nil
 }
 
-// untrue says what is wrong with an answer that can be from any state of a window.
+// untrue says what is wrong with an answer; empty if nothing is. The answer may be true of any state from one to another.
 func (c *ElectionRecord) untrue(q *queue, from, to int) string {
 	switch {
 	case c.Outcome == linearizability.Unknown:
@@ -135,8 +137,8 @@ func (c *ElectionRecord) names(kv *mvccpb.KeyValue) bool {
 	return bytes.Equal(kv.GetKey(), c.Key) && kv.GetCreateRevision() == c.Revision
 }
 
-// untrue says what is wrong with what an observer was told: it must be in order among what was true from its call on, and leave out nothing
-// in between that had not been compacted before it was told of.
+// untrue says what is wrong with what an observer was told; empty if nothing is. It must be told of the leaders since its call, in order. It may
+// miss one only where a compaction came before it could be told.
 func (o *ObserveRecord) untrue(t *linearizability.Truth, q *queue) string {
 	next, first := 0, t.Known(o.Call)
 	for next < len(q.reigns) && q.reigns[next].to <= first {

@@ -9,7 +9,7 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// fence is a transaction in the log that went through because a key was still the one that its creation made.
+// fence is a transaction in the log that compared whether a key is there, as it was created, and went through.
 type fence struct {
 	place   int // in the log
 	key     []byte

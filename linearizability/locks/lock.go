@@ -16,7 +16,8 @@ import (
 type Record struct {
 	Client int
 	Name   []byte
-	// Lease is the session's. If the service was to make one: ID 0 until the answer, its Grant asked with the call, for the service's TTL.
+	// Lease is the client's. Where the service was to make one, its ID is 0 until the answer, its Grant was asked for with the call, and its TTL is
+	// the service's.
 	Lease *leases.Record
 
 	Call, Return uint64 // stamps
@@ -25,12 +26,12 @@ type Record struct {
 	Revision     int64  // the key's create revision, as the client learned it to fence its writes with; 0: it did not
 
 	From  int64 // true time of the answer
-	Until int64 // true time at which the client gave the lock up: before it asked to unlock; leases.Forever: it did not
+	Until int64 // true time at which the client gave the lock up, before it asked to unlock; leases.Forever: it did not
 }
 
-// Check holds locks to their promises: one holder at a time, fencing, and nothing in a lock's queue that nobody asked for. All
-// calls must be in the records, answered or not; no other keys may lie under a lock's name, and the keys that it has no client touches
-// but to compare them in transactions.
+// Check holds locks to their promises: one holder at a time, fencing, and nothing in a lock's queue that nobody asked for. All calls must be in
+// the records, answered or not. No other keys may lie under a lock's name. Clients do nothing with a lock's keys but compare them in
+// transactions.
 func Check(t *linearizability.Truth, locks []*Record, b leases.Bounds) *linearizability.Violation {
 	of := make(map[string][]*Record)
 	var names []string // in order of their first call
@@ -57,8 +58,8 @@ func Check(t *linearizability.Truth, locks []*Record, b leases.Bounds) *lineariz
 	return nil
 }
 
-// lockedOnce holds the promise of mutual exclusion: as long as each holder trusts its lease only for as long as it may by its own
-// reckoning, no two hold a lock at a time.
+// lockedOnce holds the promise of mutual exclusion: no two clients hold a lock at a time, if each takes itself for the holder only for as long as held
+// says.
 func lockedOnce(locks []*Record, b leases.Bounds) *linearizability.Violation {
 	held := make([]leases.Tenure, len(locks))
 	for i, one := range locks {
@@ -73,9 +74,9 @@ func lockedOnce(locks []*Record, b leases.Bounds) *linearizability.Violation {
 	return nil
 }
 
-// held is the time in which a client may take itself for the holder: from the answer until it gives up, or has its lease
-// revoked, or hears that it is gone, or till the lease may have run out. The last is counted from when the last renewal was asked for that was
-// acknowledged while there was time.
+// held is the time in which a client may take itself for the holder. It begins with the answer. It ends when the client gives the lock up, asks to revoke
+// the lease, hears that the lease is gone, or when the lease may have run out. The lease's time is counted from when the client asked for
+// the last renewal that was acknowledged in time.
 func (l *Record) held(b leases.Bounds) leases.Tenure {
 	if l.Outcome != linearizability.Answered || l.Lease == nil {
 		return leases.Tenure{}
@@ -136,8 +137,8 @@ func (l *Record) queues(one tenancy) bool {
 	return mine && one.lease == l.Lease.ID && string(key) == strconv.FormatInt(l.Lease.ID, 16)
 }
 
-// fenced holds the promise that fencing by the key's create revision protects what a lock protects: once a transaction of one holder has
-// gone through, none of an earlier one does.
+// fenced holds the promise of fencing: once a transaction of one holder has gone through that compares its key's create revision, no such transaction of
+// an earlier holder goes through.
 func fenced(t *linearizability.Truth, fences []fence, name string) *linearizability.Violation {
 	var last *fence
 	for i := range fences {

@@ -9,21 +9,21 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// states is a run of the log's states, [from, to): state n is what the first n requests of the log made.
-type states struct{ from, to int }
+// span is some of the log's states in a row, [from, to). State n is what the first n requests of the log made.
+type span struct{ from, to int }
 
-// within says whether one of the states is from a time: any that was known at its beginning, up to any that was known at its end.
-func (s states) within(from, to int) bool { return s.from <= to && s.to > from }
+// within says whether one of the states is among those from one to another, both included.
+func (s span) within(from, to int) bool { return s.from <= to && s.to > from }
 
 // reign is a time in which one key was the oldest of a lock or an election, unchanged.
 type reign struct {
-	states
+	span
 	kv *mvccpb.KeyValue
 }
 
-// tenancy is a time in which a key of a lock or an election was there, from one creation on.
+// tenancy is a time in which a key of a lock or an election was there: from its creation until it was gone.
 type tenancy struct {
-	states
+	span
 	key     []byte
 	created int64
 	lease   int64
@@ -57,7 +57,7 @@ func queueOf(t *linearizability.Truth, name []byte) *queue {
 			}
 			if now != nil && now.GetCreateRevision() != old.GetCreateRevision() {
 				tenants[string(kv.GetKey())] = len(q.tenancies)
-				q.tenancies = append(q.tenancies, tenancy{states{at + 1, linearizability.Nowhere}, kv.GetKey(), kv.GetCreateRevision(), kv.GetLease()})
+				q.tenancies = append(q.tenancies, tenancy{span{at + 1, linearizability.Nowhere}, kv.GetKey(), kv.GetCreateRevision(), kv.GetLease()})
 			}
 			if alive[string(kv.GetKey())] = now; now == nil {
 				delete(alive, string(kv.GetKey()))
@@ -79,7 +79,7 @@ func (q *queue) crown(from int, kv *mvccpb.KeyValue) {
 		q.reigns[n-1].to = from
 	}
 	if kv != nil {
-		q.reigns = append(q.reigns, reign{states{from, linearizability.Nowhere}, kv})
+		q.reigns = append(q.reigns, reign{span{from, linearizability.Nowhere}, kv})
 	}
 }
 
@@ -93,7 +93,7 @@ func oldest(alive map[string]*mvccpb.KeyValue) (first *mvccpb.KeyValue) {
 	return first
 }
 
-// reigned says whether a key was the oldest at some time within a window, since a creation (0: any).
+// reigned says whether a key was the oldest in some state from one to another, as it was created in a revision (0: in any).
 func (q *queue) reigned(key []byte, created int64, from, to int) bool {
 	for _, r := range q.reigns {
 		if r.within(from, to) && bytes.Equal(r.kv.GetKey(), key) && (created == 0 || created == r.kv.GetCreateRevision()) {
@@ -103,7 +103,7 @@ func (q *queue) reigned(key []byte, created int64, from, to int) bool {
 	return false
 }
 
-// absent says whether a key, as it was created once, was not there at some time within a window.
+// absent says whether a key, as it was created in a revision, was not there in some state from one to another.
 func (q *queue) absent(key []byte, created int64, from, to int) bool {
 	for _, t := range q.tenancies {
 		if t.created == created && bytes.Equal(t.key, key) && t.from <= from && t.to > to {
@@ -113,7 +113,7 @@ func (q *queue) absent(key []byte, created int64, from, to int) bool {
 	return true
 }
 
-// empty says whether there was no key at all at some time within a window.
+// empty says whether there was no key at all in some state from one to another.
 func (q *queue) empty(from, to int) bool {
 	for n := from; n <= to; {
 		next := n

@@ -85,12 +85,12 @@ func Leased(key string, lease int64) *pb.PutRequest {
 // Delete removes a key.
 func Delete(key string) *pb.DeleteRangeRequest { return &pb.DeleteRangeRequest{Key: []byte(key)} }
 
-// OpPut and OpDelete are requests inside a transaction.
+// OpPut is a put inside a transaction.
 func OpPut(r *pb.PutRequest) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}
 }
 
-// OpDelete is OpPut's other half.
+// OpDelete is a deletion inside a transaction.
 func OpDelete(r *pb.DeleteRangeRequest) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}
 }

@@ -4,9 +4,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// Durability holds two promises of consensus (Raft thesis, section 3.2): what was committed stays committed, the same on every member
-// and after every restart; and a term has one leader at most. Recovered finds what is gone
-// everywhere.
+// Durability holds two promises of consensus (Raft thesis, section 3.2). What was committed stays committed, and is the same on every member and after
+// every restart. And a term has one leader at most.
 type Durability struct {
 	entries map[uint64]committed
 	leaders map[uint64]elected
@@ -44,7 +43,8 @@ func (d *Durability) Committed(member, index, term, hash uint64) *linearizabilit
 	return nil
 }
 
-// Recovered holds a member that is done recovering, and has a quorum with it, to everything that was ever committed.
+// Recovered wants a member to have everything that was ever committed. The member has recovered, and a quorum with it. This finds entries that all
+// members have lost.
 func (d *Durability) Recovered(member, commit uint64) *linearizability.Violation {
 	if commit < d.newest {
 		return linearizability.Broken("durability", nil, "entry %d was committed, member %x has recovered only %d", d.newest, member, commit)
@@ -52,8 +52,8 @@ func (d *Durability) Recovered(member, commit uint64) *linearizability.Violation
 	return nil
 }
 
-// Leader notes that a run of a member leads in a term. A later run of the same member is another leader: it knows nothing of what the
-// earlier one wrote and had not made durable, and can only lead in that term if the vote for itself was among that.
+// Leader notes that a run of a member leads in a term. A later run of the same member counts as another leader: it can only come to lead in the same
+// term if its earlier run had led before the vote for itself was durable.
 func (d *Durability) Leader(member, incarnation, term uint64) *linearizability.Violation {
 	if d.leaders == nil {
 		d.leaders = make(map[uint64]elected)

@@ -7,8 +7,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// account wants somebody to have asked for everything in the log. What no operation says is its own must be a request of unknown outcome,
-// each taken once, and not before what had been answered when it was called.
+// account wants somebody to have asked for everything in the log. An entry that no answered operation claims must be a request of unknown outcome. Each of
+// these stands for one entry at most, and for none before what had been answered when it was called.
 func (w *witness) account() *linearizability.Violation {
 	free := make(map[string][]int) // places in the log that nobody claims, by request
 	var names []string             // of free, in order of their first place
@@ -43,8 +43,8 @@ func (w *witness) account() *linearizability.Violation {
 	return nil
 }
 
-// unaccounted pairs places in the log with equal requests of unknown outcome and returns the first place that is left over, or -1. A request
-// can stand only behind its floor, so a place is left over just when fewer requests have floors before it than there are places up to it.
+// unaccounted pairs places in the log with equal requests of unknown outcome. It returns the first place that is left over, or -1. A request can stand
+// only behind its floor. So a place is left over if fewer requests have their floor before it than there are places up to it.
 func (w *witness) unaccounted(free, lost []int, floors map[int]uint64) int {
 	byFloor := slices.Clone(lost)
 	slices.SortStableFunc(byFloor, func(a, b int) int { return cmp.Compare(floors[a], floors[b]) })

@@ -59,8 +59,8 @@ func (k keys) without(lease int64) (left keys) {
 	return left
 }
 
-// step returns the states that an operation may lead to; none if its answer can't be explained. Without an answer it may also have been
-// refused, and then nothing changed, unless it is known to stand in the log.
+// step returns the states that an operation may lead to; none if its answer can't be explained. An operation without an answer may also have
+// changed nothing, unless it is known to stand in the log.
 func step(k keys, o *linearizability.Operation, output any) []keys {
 	var next []keys
 	switch r := o.Request.(type) {
@@ -91,8 +91,8 @@ func step(k keys, o *linearizability.Operation, output any) []keys {
 	return next
 }
 
-// refusable says whether what is not in the model can refuse a request: a lease that is not there, a revision that is compacted; or, in
-// a transaction whose branch only a revision decides, a key that is not there.
+// refusable says whether a request can be refused for something that is not in the model: a lease that is not there, or a revision that is
+// compacted. In a transaction whose branch only a revision decides, it can also be a key that is not there.
 func refusable(m proto.Message) bool {
 	switch r := m.(type) {
 	case *pb.PutRequest:
@@ -111,8 +111,8 @@ func refusable(m proto.Message) bool {
 	return false
 }
 
-// put writes one key to k. Whether there is a value or lease to keep is decided before a transaction begins; one that has deleted the
-// key since then keeps nothing.
+// put writes one key to k. before is the state in which the transaction began: it decides whether there is a value or a lease to keep. Where the
+// transaction has deleted the key since then, nothing is kept.
 func put(before, k keys, r *pb.PutRequest, resp *pb.PutResponse) (keys, bool) {
 	if _, there := before.find(r.GetKey()); !there && (r.GetIgnoreValue() || r.GetIgnoreLease()) {
 		return nil, false
@@ -179,7 +179,7 @@ func explainsRange(k keys, r *pb.RangeRequest, resp *pb.RangeResponse) bool {
 		return false
 	}
 	if limited && (r.GetSortOrder() == pb.RangeRequest_NONE || r.GetSortTarget() == pb.RangeRequest_KEY && r.GetSortOrder() == pb.RangeRequest_ASCEND) {
-		in = in[:r.GetLimit()+1] // without an order, etcd limits first and sorts what is left, with the one that tells it of more
+		in = in[:r.GetLimit()+1] // without an order, etcd limits first, and sorts what is left together with the one key that tells it of more
 	}
 	if r.GetSortTarget() == pb.RangeRequest_CREATE || r.GetSortTarget() == pb.RangeRequest_MOD {
 		return limited && int64(len(resp.GetKvs())) == r.GetLimit() && showSome(seen(in, r), byKey(resp.GetKvs())) ||

@@ -7,12 +7,12 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// ordering is a promise that a rank follows real time: an operation that is called after another returned has no lower rank.
+// ordering is the promise that a rank follows real time: an operation that was called after another one had returned has no lower rank.
 type ordering struct {
 	promise string
 	among   []int // the operations that have a rank
 	rank    func(*linearizability.Operation) uint64
-	excused func(*linearizability.Operation) bool // if set: operations that may come late, but that others must not come before
+	excused func(*linearizability.Operation) bool // if set: operations whose own rank may be too low, while others may still not fall below it
 	beyond  func(*linearizability.Operation) bool // if set: operations that must have a greater rank, not just no lower one
 }
 
@@ -40,7 +40,7 @@ func (o ordering) overtaken(h linearizability.History) *linearizability.Violatio
 	return nil
 }
 
-// byRun parts operations by the member that answered and the run of it, in order of first appearance.
+// byRun sorts operations by the run of the member that answered them. Runs are in the order in which they first appear.
 func byRun(h linearizability.History, among []int) [][]int {
 	type run struct{ member, incarnation uint64 }
 	places := make(map[run]int)

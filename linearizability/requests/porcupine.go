@@ -12,32 +12,32 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// porcupineOpsMost bounds the operations that are given to porcupine at a time: of a longer window, see windows, its beginning is judged.
-// porcupineStepsMost bounds the steps of its search, whose number can grow exponentially with the operations that are under way at a
-// time. Unlike a time-out it makes the verdict the same on every machine.
 const (
-	porcupineOpsMost   = 500
+	// porcupineOpsMost is how many operations porcupine is given at a time. Of a longer window (see windows) only the beginning is judged.
+	porcupineOpsMost = 500
+	// porcupineStepsMost is how many steps a search may take. Their number can grow exponentially with the operations that are under way at
+	// a time. This bound makes the verdict the same on every machine, which a time-out does not.
 	porcupineStepsMost = 50_000
 )
 
 // Report says what porcupine could do.
 type Report struct {
-	// Judged operations took part; Undecided ones belong to windows that took too many steps or too long; LeftOut ones are those that
-	// one window had too many of.
+	// Judged operations took part. Undecided ones are in windows whose search took too many steps, or too long. LeftOut ones are those
+	// beyond a window's bound.
 	Judged, Undecided, LeftOut int
 	// Picture draws the history of the group that broke the promise, as a page of HTML; nil if none did.
 	Picture func(io.Writer) error
 }
 
-// CheckPorcupine holds the promise of linearizability by search (Wing and Gong's algorithm as porcupine does it), without believing the members
-// anything but the answers' contents: neither places in the log nor revisions. group names the group of keys that an operation is
-// about; operations of different groups must share no key, and an empty name is one that is about all keys.
+// CheckPorcupine holds the promise of linearizability by search (Wing and Gong's algorithm, as porcupine does it). It looks at the contents of the
+// answers alone: it uses neither places in the log nor revisions. group names the group of keys that an operation is about. Operations of
+// different groups must share no key; the empty name is for an operation that is about all keys.
 //
-// The end of a lease takes place in every group, by itself in each: that may be at different times for all that the search knows.
-// It knows of those that are in the history: see Truth.WithServed for those that no client asked for.
+// The end of a lease is part of every group. Each group is searched by itself, so the search may put that end at another time in each. It knows only
+// of ends that are in the history; WithServed adds those that no client asked for.
 //
-// Left out are reads that may be stale or are of the past, compactions and grants of leases; of what is left, whatever only a revision decides is taken as
-// it was answered. The witness covers those.
+// Left out are reads that may be stale, reads of the past, compactions, and grants of leases. In the other operations, what only a revision
+// decides is taken as it was answered. CheckWitness covers all of that.
 func CheckPorcupine(h linearizability.History, group func(i int) string, timeout time.Duration) (Report, *linearizability.Violation) {
 	var report Report
 	groups := make(map[string][]int)
@@ -104,7 +104,7 @@ func (w *window) picture(out io.Writer) error {
 	return porcupine.Visualize(model, info, out)
 }
 
-// judged says whether an operation is in porcupine's model and can matter: one that has no answer and no effect can't.
+// judged says whether an operation is in porcupine's model, and matters: one without an answer and without an effect does not.
 func judged(o *linearizability.Operation) bool {
 	if o.Outcome == linearizability.Refused || mayBeStale(o.Request) {
 		return false

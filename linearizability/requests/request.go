@@ -1,8 +1,8 @@
 // Package requests holds the promises of reads and writes: linearizability, by the committed log and by search, and revisions.
 //
-// CheckWitness is told by members where in the log a request took effect, and judges answers in full. CheckPorcupine searches for any
-// order that explains the answers, without being told of places; Settle and WithServed help it with what the log knows. CheckRevisions
-// looks at headers only.
+// CheckWitness uses what members say of where in the log a request took effect, and judges answers in full. CheckPorcupine does not use that: it
+// searches for an order that explains the answers. Settle and WithServed tell it what else the log knows. CheckRevisions looks at
+// headers only.
 package requests
 
 import (
@@ -61,8 +61,8 @@ func readsOnly(r *pb.TxnRequest) bool {
 	return true
 }
 
-// mayBeStale says whether a request asks for no more than some state of the past. By etcd's rule a transaction does so if all it has is
-// serializable ranges (or nothing); with another transaction inside it is up to date, whatever that one holds.
+// mayBeStale says whether some older state is good enough for a request. By etcd's rule that is so for a transaction that has nothing but serializable
+// ranges, or nothing at all. A transaction with another one inside must be up to date, whatever the inner one holds.
 func mayBeStale(m proto.Message) bool {
 	switch r := m.(type) {
 	case *pb.RangeRequest:
@@ -142,7 +142,7 @@ func givenIDs(h linearizability.History) leaseIDs {
 	return given
 }
 
-// nameInLog is the nameOf of what a client may have asked for to get this into the log: a lease may have been given its id by a member.
+// nameInLog is the nameOf of the request that a client may have made to get this into the log. The two can differ: a member gives a lease its id.
 func (given leaseIDs) nameInLog(r *pb.InternalRaftRequest) string {
 	if g := r.GetLeaseGrant(); g != nil && !given[g.GetID()] {
 		r = &pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{}}
@@ -150,8 +150,8 @@ func (given leaseIDs) nameInLog(r *pb.InternalRaftRequest) string {
 	return nameOf(r)
 }
 
-// nameOf is a text that equal requests share, and no others. Leases are equal if their ids are, as members grant longer ones than they
-// were asked for.
+// nameOf is a text that equal requests share, and no others. Grants of leases are equal if their ids are: members may grant a longer TTL than was
+// asked for.
 func nameOf(r *pb.InternalRaftRequest) string {
 	r = proto.Clone(r).(*pb.InternalRaftRequest)
 	r.Header, r.ID = nil, 0

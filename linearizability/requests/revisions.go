@@ -9,12 +9,11 @@ import (
 
 const promiseRevisions = "revisions only grow"
 
-// CheckRevisions holds the promise that revisions only grow: an answer to a request that was made after another was answered names no
-// older revision, whichever members answered, and a newer one if it wrote; no two writes have the same. Reads that may be stale are
-// exempt as the later ones, but not as the earlier: what they saw is there for everyone. And one run of one member never goes back,
-// whatever it is asked and by whom.
+// CheckRevisions holds the promise that revisions only grow. A request that is made after another one was answered is answered with no older revision,
+// whichever members answer; with a newer one if it wrote. No two writes have the same revision. A read that may be stale may be behind what
+// was answered before it; but what it saw is there for every later request. And one run of one member never goes back, whatever it is asked.
 //
-// It looks at headers only and needs no log; it would miss a wrong revision that is not out of order. The witness looks at the rest.
+// It looks at headers only, and needs no log. It would miss a wrong revision that is in order; CheckWitness looks at that.
 func CheckRevisions(h linearizability.History) *linearizability.Violation {
 	var shown []int
 	writes := make(map[int64]int)
@@ -47,8 +46,7 @@ func CheckRevisions(h linearizability.History) *linearizability.Violation {
 	return nil
 }
 
-// wrote says whether an answer tells of a change, which has a revision of its own. Whether a lease that was revoked held any keys it does
-// not tell.
+// wrote says whether an answer tells of a change, which has a revision of its own. The answer of a revoked lease does not tell whether it held keys.
 func wrote(response proto.Message) bool {
 	switch r := response.(type) {
 	case *pb.PutResponse:

@@ -18,8 +18,8 @@ type state struct {
 	mark uint64
 }
 
-// stateSet is a set of states: those that the store may be in after the operations so far, as an unanswered operation may have happened
-// or not. It holds each state once, in the order in which they were found.
+// stateSet is the set of states that the store may be in after some operations. There can be several, as an operation without an answer may have
+// happened or not. It holds each state once, in the order in which they were found.
 type stateSet []*state
 
 // move is an operation that begins in a state. Within a window an operation has one answer, or none, so it always leads to the same states.
@@ -28,8 +28,8 @@ type move struct {
 	op   *linearizability.Operation
 }
 
-// search is one search of porcupine's: the states that it has met, and where its moves led. It does what porcupine.NondeterministicModel
-// does, for states that are large and met again and again: each is encoded once, and each move is made once.
+// search is the model in one search of porcupine's. It remembers the states that it has met, and where each move led: states are large and met again
+// and again. Otherwise it does what porcupine.NondeterministicModel does.
 type search struct {
 	first    *state
 	steps    int // steps taken; a move that is made again counts again

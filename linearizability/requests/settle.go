@@ -7,14 +7,14 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// Settle returns a copy of a history in which the committed log tells what became of writes whose outcome is unknown. It makes porcupine's
-// search much cheaper, which must try each of them at every later moment, and costs it a little independence. The log must be final:
-// nothing that is under way may still come to stand in it.
+// Settle returns a copy of a history in which the committed log tells what became of writes whose outcome is unknown. Porcupine's search would have to
+// try each of these at every later moment, so this makes it much cheaper; the search depends a little on the log for that. The log must be
+// final: nothing that is under way may be added to it later.
 //
-// A write whose request is not in the log, beyond what others account for, never happened: it becomes Refused. One that is there, and can be
-// nobody else's, happened by the time that anything behind it in the log was answered: it gets its place, and that return. Its outcome
-// stays Unknown, as nobody knows the answer. With equal requests of unknown outcome, of which only some are in the log, all stay as
-// they are.
+// A write whose request is not in the log, apart from what others can claim there, never happened: it becomes Refused. A write that is in the log and
+// can be nobody else's had happened by the time that anything behind it in the log was answered: it gets its place, and that return. Its
+// outcome stays Unknown, as nobody knows the answer. Where several equal requests have an unknown outcome, and only some of them are in
+// the log, all stay as they are.
 func Settle(log []linearizability.Applied, h linearizability.History) linearizability.History {
 	settled := slices.Clone(h)
 	claimed := make(map[place]bool)
@@ -37,7 +37,7 @@ func Settle(log []linearizability.Applied, h linearizability.History) linearizab
 			free[name] = append(free[name], at)
 		}
 	}
-	for name, ops := range lost { // each is about operations of its own, so the order does not matter
+	for name, ops := range lost { // the names share no operation, so the order does not matter
 		for _, i := range ops {
 			switch {
 			case len(free[name]) == 0:

@@ -18,12 +18,12 @@ type window struct {
 	ops    []porcupine.Operation
 	origin []int // of ops, in the history
 	own    int   // how many of the operations are in no earlier window
-	over   int   // how many were too many
+	over   int   // how many operations beyond the bound were left out
 }
 
-// windows cuts a group's history where that is sound: at a read of all its keys that nothing else overlaps, so that its answer is the state
-// of the group then. A write that has not returned by then may take effect in any later window too, and is repeated there. (It could
-// then happen twice unnoticed. The witness notices.)
+// windows cuts a group's history at each read of all its keys that no other operation overlaps: the answer of such a read is the group's state at that
+// time. A write that has not returned by then may also take effect in a later window, and is repeated there. So it could happen twice
+// unnoticed; CheckWitness notices that.
 func windows(h linearizability.History, group []int) []window {
 	group = slices.Clone(group)
 	slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(h[a].Call, h[b].Call) })
@@ -59,8 +59,8 @@ func windows(h linearizability.History, group []int) []window {
 	return ws
 }
 
-// fill makes porcupine's operations of the first ones of a window. Where later ones are cut off, those that may have seen a later one's
-// effect are kept without their answer.
+// fill makes porcupine's operations of a window's first ones. Where later ones are left out, an operation that overlaps them may have seen their
+// effect, so it is kept without its answer.
 func (w *window) fill(h linearizability.History, part []int, cut uint64) {
 	if len(part) > porcupineOpsMost {
 		cut = h[part[porcupineOpsMost]].Call
@@ -80,7 +80,7 @@ func (w *window) fill(h linearizability.History, part []int, cut uint64) {
 		case o.Outcome == linearizability.Answered:
 			p.Output, p.Return = o.Response, int64(o.Return)
 		default:
-			p.Return = int64(o.Return) // settled
+			p.Return = int64(o.Return) // see Settle
 		}
 		w.ops, w.origin = append(w.ops, p), append(w.origin, i)
 	}

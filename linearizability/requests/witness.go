@@ -13,21 +13,23 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// CheckWitness holds the promise of linearizability with the committed log as the witness, in linear time but for sorting: the log, replayed
-// by the naive model, must explain every answer in full (revisions, counts and all); every acknowledged write stands in it, at a place of
-// its own, and nothing else does: no request that nobody made, none more often than it was made, none that was refused; and the places
-// agree with real time. A read that may be stale must still be what the model says of the entry it names, and one run of one member
-// does not go back.
+// CheckWitness holds the promise of linearizability, with the committed log as its witness. It takes linear time, but for sorting.
 //
-// It trusts members in one thing: where in the log they say a request took effect. A wrong place is found where answers or times
-// contradict it; porcupine, which is not told of places, covers the rest. It would miss a request carried out twice if an equal one, of
-// unknown outcome, can be taken for the second.
+//   - The naive model replays the log; that must explain every answer in full, with its revisions and counts.
+//   - Every acknowledged write stands in the log, at a place of its own.
+//   - Nothing else does: no request that nobody made, none more often than it was made, none that was refused.
+//   - The places agree with real time.
+//   - A read that may be stale is what the model says of the entry that it names, and one run of one member does not go back.
+//
+// It trusts members in one thing: where in the log they say that a request took effect. A wrong place is found where answers or times
+// contradict it. CheckPorcupine is not told of places, and covers the rest. A request that is carried out twice is missed if an equal one of
+// unknown outcome can be taken for the second.
 func CheckWitness(log []linearizability.Applied, h linearizability.History) *linearizability.Violation {
 	return CheckWitnessServing(log, h, func(*pb.InternalRaftRequest) bool { return false })
 }
 
-// CheckWitnessServing is CheckWitness where members also write on behalf of calls that are not in the history, those of the lock and
-// election services: served says whether a request in the log may be one of these. Package locks wants somebody to have asked for them.
+// CheckWitnessServing is CheckWitness for runs in which members also write on behalf of calls that are not in the history: those of the lock and
+// election services. served says whether a request in the log may be one of these. Package locks checks that somebody asked for them.
 func CheckWitnessServing(log []linearizability.Applied, h linearizability.History, served func(*pb.InternalRaftRequest) bool) *linearizability.Violation {
 	w := witness{log: log, history: h, state: model.New(), claimed: make(map[place]int, len(h)), served: served}
 	for _, promise := range []func() *linearizability.Violation{w.sorted, w.claim, w.replay, w.account, w.realTime} {
@@ -69,7 +71,7 @@ func (w *witness) realTime() *linearizability.Violation {
 	return nil
 }
 
-// rankOf numbers places in the log in their order, reads of the state after an entry behind all that the entry holds.
+// rankOf numbers the places in the log in their order. A read of the state after an entry comes behind all that the entry holds.
 func rankOf(o *linearizability.Operation) uint64 {
 	const inEntryBits = 24
 	inEntry := uint64(1)<<inEntryBits - 1
@@ -226,8 +228,8 @@ func bare(m proto.Message) proto.Message {
 	return m
 }
 
-// sameRequest compares a request with what stands in the log, but for what the log adds: a lease gets an id where none was asked for,
-// and the least TTL that members grant where less was.
+// sameRequest says whether a request is what stands in the log. What members add does not count: an id for a lease where none was asked for, and the
+// least TTL that they grant where less was asked for.
 func sameRequest(asked, b *pb.InternalRaftRequest) bool {
 	b = proto.Clone(b).(*pb.InternalRaftRequest)
 	b.Header, b.ID = nil, 0

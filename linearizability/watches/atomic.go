@@ -4,14 +4,14 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// atomic holds the promise that all events of one revision come in one response, or in one run of fragments, in the order in which
-// they happened. A run that was cut off has not been told; what came of it must still be in order.
+// atomic holds the promise that all events of one revision come in one response, or in fragments of one, in the order in which they happened. Fragments
+// whose last one did not come count as not told, but what came must still be in order.
 func atomic(w *watched) *linearizability.Violation {
 	next := 0 // in due
 	for i := range w.units {
 		u := &w.units[i]
 		for len(u.events) > 0 && next < len(w.due) && revisionOf(w.due[next]) < revisionOf(u.events[0]) {
-			next++ // missed, see there
+			next++ // see missed
 		}
 		for n, e := range u.events {
 			for next < len(w.due) && revisionOf(w.due[next]) < revisionOf(e) {

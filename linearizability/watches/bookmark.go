@@ -4,8 +4,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// bookmarked holds the promise of bookmarks: after a response without events, no event up to the revision in its header comes any
-// more, as it has been told. And no header names an older revision than the events beneath it.
+// bookmarked holds the promise of bookmarks: a response without events says that all up to the revision in its header has been told, so no such
+// event may come after it. And no header names an older revision than the events beneath it.
 func bookmarked(w *watched) *linearizability.Violation {
 	mark, at := int64(0), uint64(0)
 	for i := range w.units {

@@ -4,9 +4,9 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// compactedRight holds the promise that a watch ends by itself for one reason only: it had yet to tell of a revision below one that had
-// been compacted by then, and compact_revision names that one. Whatever else is canceled was asked for. It would miss a watch that is
-// canceled although it had told of everything, if nothing but matches of its range would tell so.
+// compactedRight holds the promise that a watch ends by itself for one reason only: there was a compaction, to the revision that compact_revision names,
+// and the watch had yet to tell of an older one. Any other end was asked for. A watch that ends although it had told of everything in its
+// range is not noticed here: see sparedIdle.
 func compactedRight(w *watched) *linearizability.Violation {
 	if len(w.units) == 0 {
 		return nil

@@ -4,8 +4,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// missed holds the promise that a watch misses nothing: whatever matches, from where the watch begins up to the last revision that it has
-// told of in full or bookmarked, has been told. What comes after that it may tell yet: see CheckCaughtUp.
+// missed holds the promise that a watch misses nothing: it has told of all that matches, from where it begins up to the last revision that it has told of
+// in full or bookmarked. What comes after that it may still tell: see CheckCaughtUp.
 func missed(w *watched) *linearizability.Violation {
 	upTo := int64(0)
 	for i := range w.units {
@@ -38,8 +38,8 @@ func (w *watched) complete(promise string, upTo int64) *linearizability.Violatio
 	return nil
 }
 
-// CheckCaughtUp holds the promise that a watch lags behind for a while only: once the trouble is over and the time for it has passed,
-// which is the caller's to know, every watch that lives has told of everything up to the final revision.
+// CheckCaughtUp holds the promise that a watch lags only for a while: every watch that lives has told of everything up to the final revision. It is for the
+// end of a run: the caller has waited long enough since the trouble was over.
 func CheckCaughtUp(t *linearizability.Truth, watches []*Record, final int64) *linearizability.Violation {
 	for i, r := range watches {
 		w, v := readWatch(t, i, r)

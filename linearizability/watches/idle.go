@@ -5,7 +5,7 @@ import (
 )
 
 // sparedIdle holds the promise that a compaction ends no watch whose range saw no change: it has nothing to tell, so it has missed nothing.
-// It is held for watches that begin with what is yet to happen: of others a client can't say when they have caught up.
+// It is held for watches that begin with what is yet to happen. Of watches that begin in the past a client can't say when they have caught up.
 func sparedIdle(w *watched) *linearizability.Violation {
 	if len(w.units) == 0 || w.Unsure {
 		return nil

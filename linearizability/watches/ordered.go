@@ -4,8 +4,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// ordered holds the promise that a watch tells events in the order of their revisions and never goes back. Of the order within one
-// revision see atomic.
+// ordered holds the promise that a watch tells events in the order of their revisions and never goes back. For the order within one revision see
+// atomic.
 func ordered(w *watched) *linearizability.Violation {
 	last := int64(0)
 	for _, e := range w.events() {

@@ -6,8 +6,9 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// prevRight holds the promise of prev_kv: with it, an event comes with the key as it was before the event's revision, unless it created
-// the key, or unless that older revision had been compacted when the event was told; without it, never.
+// prevRight holds the promise of prev_kv. A watch that asked for it is told of the key as it was before the event's revision. There is none where the
+// event created the key, and there may be none where that older revision had been compacted when the event was told. A watch that did not
+// ask for it gets none.
 func prevRight(w *watched) *linearizability.Violation {
 	for _, u := range w.units {
 		for _, e := range u.events {

@@ -17,17 +17,17 @@ type Record struct {
 	Member, Incarnation uint64
 	Request             *pb.WatchCreateRequest
 	Call                uint64 // stamp of the request
-	// Told is every response for this watch, in order. One for all watches of the stream (a progress answer with watch_id -1) belongs to
-	// each of them that had been created by then and not canceled. Once another watch resumes this one, nothing is added.
+	// Told is every response for this watch, in order. A response for all watches of the stream (a progress answer with watch_id -1) is in the record of
+	// each watch that had been created by then and not canceled. Nothing is added once another watch resumes this one.
 	Told []Told
 	// CancelCall is the stamp of the client's request to cancel it; 0: there was none.
 	CancelCall uint64
 	// Refusable: the request is wrong on purpose, a member may refuse it.
 	Refusable bool
-	// Resumes is the watch that this one goes on from, with Request's start revision as its Next said; nil: none.
+	// Resumes is the watch that this one goes on from; nil: none. The start revision in Request is what that watch's Next said.
 	Resumes *Record
-	// Unsure: its member can't know what it may have missed, as its state was replaced by a snapshot, or as a compaction came before the
-	// member had taken the watch in.
+	// Unsure: the member can't know what the watch may have missed. Its state was replaced by a snapshot, or a compaction came before the watch was
+	// attached.
 	Unsure bool
 	// Live: the stream still stood when the run ended, and the client had not asked to cancel.
 	Live bool
@@ -39,7 +39,7 @@ type Told struct {
 	Response *pb.WatchResponse
 }
 
-// Check holds watches to all that was promised of them, one file each, but for CheckCaughtUp.
+// Check holds watches to all promises of this package but CheckCaughtUp's.
 func Check(t *linearizability.Truth, watches []*Record) *linearizability.Violation {
 	if v := nowOnlyGrows(t, watches); v != nil {
 		return v
@@ -59,7 +59,7 @@ func Check(t *linearizability.Truth, watches []*Record) *linearizability.Violati
 	return nil
 }
 
-// Next is the revision to resume from: behind everything that the watch has told in full. 0 as long as nothing is known: from now on.
+// Next is the revision to resume from, behind everything that the watch has told in full. 0: nothing is known yet, and it is to begin anew.
 func (w *Record) Next() int64 {
 	next := w.Request.GetStartRevision()
 	for _, u := range unitsOf(w) {
@@ -88,7 +88,7 @@ type unit struct {
 	events            []*mvccpb.Event
 }
 
-// bookmark says whether a unit's only message is that all up to its revision has been told.
+// bookmark says whether a unit says only that all up to its revision has been told.
 func (u *unit) bookmark() bool {
 	return u.whole && !u.created && !u.canceled && len(u.events) == 0
 }
@@ -127,8 +127,8 @@ type watched struct {
 
 const promiseWatch = "watch: "
 
-// readWatch puts a record in order. It wants of a watch that it begins with a created response, alone; that nothing comes after
-// it ended; that fragments come only when asked for; and that no revision is named before anyone can have seen it.
+// readWatch reads a record, and holds what must be so for that: the first response is created, and has no events; nothing comes after canceled;
+// fragments come only when asked for; no revision is named before anyone can have seen it.
 func readWatch(t *linearizability.Truth, name int, r *Record) (*watched, *linearizability.Violation) {
 	w := &watched{Record: r, truth: t, name: name, units: unitsOf(r)}
 	for i := range w.units {

@@ -7,8 +7,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// resumed holds the promise that a watch goes on on any member, from the revision after the last that has been told: it tells the rest,
-// nothing of it twice. Together with missed, on either side, nothing falls between the two; compactedRight says when it may refuse.
+// resumed holds the promise that a watch can go on at any member, from the revision after the last that was told. The second watch tells the rest,
+// and nothing twice. As missed holds for both watches, nothing falls between them. compactedRight says when the second may be refused.
 func resumed(w *watched) *linearizability.Violation {
 	before := w.Resumes
 	if before == nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// started holds the promise that a watch begins where it was asked to: at its start revision, also if that lies in the future, or,
-// without one, behind the revision in the header of the created response. Nothing older is ever told. A request that is not wrong
-// is not refused. A member may lag behind, and its now with it: see nowOnlyGrows.
+// started holds the promise that a watch begins where it was asked to: at its start revision, also if that lies in the future. Without a start
+// revision it begins behind the revision in the header of the created response. It never tells of anything older. A request that is not
+// wrong is not refused. That header's revision may be an old one, as a member may lag; nowOnlyGrows says how old.
 func started(w *watched) *linearizability.Violation {
 	if len(w.units) > 0 && w.units[0].canceled && w.units[0].compacted == 0 && !w.Refusable {
 		return w.broken("created", "it was refused: %q", w.units[0].reason)
@@ -22,8 +22,8 @@ func started(w *watched) *linearizability.Violation {
 	return nil
 }
 
-// nowOnlyGrows holds the promise that one run of one member does not go back: when a watch is created, the revision in the header is none
-// older than what that run had told any watch before it was asked.
+// nowOnlyGrows holds the promise that one run of one member does not go back: when a watch is created, the header names no older revision than that run
+// had told any watch before this one was asked for.
 func nowOnlyGrows(t *linearizability.Truth, watches []*Record) *linearizability.Violation {
 	type run struct{ member, incarnation uint64 }
 	type shown struct {

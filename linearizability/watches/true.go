@@ -4,8 +4,8 @@ import (
 	"github.com/detcd/detcd/linearizability"
 )
 
-// filtered holds the promise that a watch tells of what happened, in the range that was asked for, and of nothing that its filters leave
-// out; and of nothing that no member had applied by then. Of prev_kv see prevRight.
+// filtered holds the promise that a watch tells only of what happened, in the range that was asked for, and passed by its filters. Nothing is told before
+// a member has applied it. For prev_kv see prevRight.
 func filtered(w *watched) *linearizability.Violation {
 	for _, u := range w.units {
 		newest := w.truth.RevisionAt(u.stamp)

@@ -2,7 +2,7 @@ package world
 
 import "github.com/detcd/detcd/node/port"
 
-// died is what a disk operation panics with in which the host dies. Only this package recovers it.
+// died is the panic of a disk operation in which the host dies. Only this package recovers it.
 type died struct{}
 
 // survives runs fn and says whether the host came through it alive.
@@ -18,8 +18,8 @@ func survives(fn func()) (alive bool) {
 	return true
 }
 
-// BurnFuse runs fn (which makes a member, say) with the host due to die in its disk operation number n, counted from 0. It
-// says whether fn got to its end before that. If not, Crash must follow.
+// BurnFuse runs fn, such as the start of a member, and has the host die in disk operation number n of it, counted from 0. It says whether fn
+// came to its end before that. If not, Crash must follow.
 func (h *Host) BurnFuse(n int, fn func()) (alive bool) {
 	h.Disarm()
 	h.fuse = n
@@ -28,13 +28,12 @@ func (h *Host) BurnFuse(n int, fn func()) (alive bool) {
 	return alive
 }
 
-// ArmFuse has the host die in the middle of what its lanes do: in the disk operation number n from now, counted from 0; with names
-// set only those that change names count. died is called then, in place of the rest of that work; Crash must follow there. The end of
-// the life disarms it.
+// ArmFuse has the host die while its lanes work: in disk operation number n from now, counted from 0. With names set only operations that change
+// names count. In place of the rest of that work died is called, which must call Crash. The end of the life disarms the fuse.
 func (h *Host) ArmFuse(n int, names bool, died func()) { h.fuse, h.fuseNames, h.died = n, names, died }
 
-// Crash ends the host's life where it is, also in the middle of what its lanes do. Without power its disks keep of the
-// unsynced writes what they please; a killed process loses nothing that it wrote.
+// Crash ends the host's life at once, also in the middle of what its lanes do. With power set the machine loses its power, and of what was not
+// synced the disks keep whatever they happen to keep. Otherwise only the process is killed, and nothing that it wrote is lost.
 func (h *Host) Crash(power bool) {
 	if !h.up {
 		return
@@ -72,13 +71,13 @@ func (h *Host) end() {
 	h.held = nil
 	for _, e := range held {
 		if e.epoch == 0 && e.kind != Message {
-			h.w.schedule(h.w.now, e) // a visitor finds the door closed
+			h.w.schedule(h.w.now, e) // a call of Visit: it is refused
 		}
 	}
 }
 
-// Wipe empties the disks of a host that is down, as where a new disk stands in the place of one that was lost. restore puts what was there back
-// in the place of what is there then; the host must be down again.
+// Wipe empties the disks of a host that is down, as if they were new ones. restore puts the old content back, in place of what is there by then. The
+// host must be down again for that.
 func (h *Host) Wipe() (restore func()) {
 	if h.up {
 		panic("world: the disks of a host that is up can't be taken away")

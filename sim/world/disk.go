@@ -12,16 +12,16 @@ import (
 	"github.com/detcd/detcd/sim/prng"
 )
 
-// Disk is one directory on a host's disk, behind a page cache: what was written and not synced, a loss of power may keep or
-// lose, sector by sector; changes of names that no SyncDir covered it may keep or undo, each on its own. A killed process
-// loses nothing, but what it had not synced then is still not durable.
+// Disk is one directory on a host's disk, behind a page cache. Of what was written and not synced a loss of power keeps some and loses some, sector by
+// sector. Of the changes of names since the last SyncDir it keeps some and undoes some, each by itself. A killed process loses nothing, but what it
+// had not synced is still not durable.
 type Disk struct {
 	host   *Host
 	name   string
 	chance *prng.Source
 
 	names   []entry // as they are, sorted
-	durable []entry // as they certainly are after a loss of power
+	durable []entry // as they are after a loss of power, but for pending
 	pending []change
 
 	limit     int64 // bytes that all files may have; 0: no bound
@@ -44,7 +44,7 @@ type change struct {
 	ino      *inode
 }
 
-// reopen makes the files that an earlier life had open dead.
+// reopen closes the files that an earlier life had open.
 func (d *Disk) reopen() { d.epoch = d.host.epoch }
 
 func find(entries []entry, name string) (int, bool) {

@@ -15,7 +15,7 @@ var errIO = errors.New("input/output error")
 // sectorBytes is the unit that a disk writes wholly or not at all.
 const sectorBytes = 512
 
-// inode is a file's content: as the page cache has it, and what it takes to go back to what is durable.
+// inode is a file's content as the page cache has it, with what is needed to undo what is not durable.
 type inode struct {
 	data []byte
 
@@ -160,7 +160,7 @@ func (n *inode) write(p []byte, off int64) {
 	n.lastWrite++
 	end := off + int64(len(p))
 	size := int64(len(n.data))
-	// A write beyond the end also makes the zeroes between: they need no memory of what was there, there was nothing.
+	// A write that begins beyond the end also makes the zeroes in between. Nothing was there, so nothing is remembered for them.
 	for s := off / sectorBytes; s*sectorBytes < end; s++ {
 		n.undo = append(n.undo, preimage{s, n.remember(s, size), n.lastWrite})
 	}
@@ -212,8 +212,8 @@ func (n *inode) settle() {
 	n.synced = int64(len(n.data))
 }
 
-// losePower reduces the content to what the disk happens to have: of each sector, one of the contents it had since the
-// last sync; of the size, one of those it had.
+// losePower leaves of the content what the disk happens to have: of each sector one of the contents that it had since the last sync, and one of the
+// sizes that the file had.
 func (n *inode) losePower(d *Disk) {
 	if len(n.undo) > 0 {
 		n.loseSectors(d)

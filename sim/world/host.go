@@ -7,8 +7,8 @@ import (
 	"github.com/detcd/detcd/sim/prng"
 )
 
-// Host is a machine that one member runs on. Between crashes it has lives, counted by epochs: the ports of a life are dead
-// after it, and no callback of one life comes in another. Its disks stay.
+// Host is a machine that one member runs on. A life goes from a start to a crash or an exit; epochs count lives. The ports of a life are dead
+// after it, and no callback of one life comes in another. The disks stay.
 type Host struct {
 	w     *World
 	id    uint64
@@ -25,7 +25,7 @@ type Host struct {
 	disks  []*Disk
 	peers  []port.Peer
 
-	unrest int64 // when it last began, went on after a pause, or its disks became slower or faster
+	unrest int64 // when the life last began or went on after a pause, or the disks' speed last changed
 
 	drift    int64 // parts per million that the host's clock runs fast
 	slowness int   // disk latency in percent of normal
@@ -135,8 +135,8 @@ func (h *Host) Do(d time.Duration, kind Kind, fn func()) {
 	h.w.schedule(h.w.now+int64(d), event{kind: kind, host: h, epoch: h.epoch, fn: fn})
 }
 
-// Visit has fn called once d has passed in a turn of whatever life then is; refused is called instead, outside any turn,
-// when the host is down.
+// Visit has fn called once d has passed, in a turn of the life that there is then. When the host is down, refused is called instead, outside any
+// turn.
 func (h *Host) Visit(d time.Duration, kind Kind, fn, refused func()) {
 	h.w.schedule(h.w.now+int64(d), event{kind: kind, host: h, fn: func() {
 		if h.member == nil {
@@ -174,13 +174,13 @@ func (h *Host) take(e event) {
 // turnMost is the longest time for which a turn stays open.
 const turnMost = 2 * time.Millisecond
 
-// JoinTurns has a turn stay open after so many of a thousand events, for a moment: what comes meanwhile belongs to it, too, as where a driver has
+// JoinTurns has a turn stay open for a moment after so many of a thousand events. What comes meanwhile belongs to it, too, as with a driver that has
 // much to do.
 func (h *Host) JoinTurns(permille int) {
 	h.joined, h.share = h.w.Stream("turns "+string(rune('A'+h.index))), permille
 }
 
-// staysOpen says whether the turn does not end with this event. One that stays open ends with an event of its own.
+// staysOpen says whether the turn goes on after this event. It then ends with an event of its own.
 func (h *Host) staysOpen() bool {
 	switch {
 	case h.joined == nil:

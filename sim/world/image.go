@@ -16,7 +16,7 @@ type Image struct {
 	pending        []change
 }
 
-// Image returns what is on the disk now. It shares nothing with the disk.
+// Image returns what is on the disk now. It shares no memory with the disk.
 func (d *Disk) Image() *Image { return (&Image{d.names, d.durable, d.pending}).copy() }
 
 // Restore puts an image in the place of all that is on the disk; the image can be used again.
@@ -67,8 +67,7 @@ func (d *Disk) Digest() uint64 {
 	return h.Sum64()
 }
 
-// Truncate, Overwrite and Clear damage what lies there, durably, as a bad disk or a slip of the hand does. They say whether there was anything to
-// damage.
+// Truncate shortens a file, durably, as a bad disk or a mistake does. It says whether there was anything to cut off. Overwrite and Clear are alike.
 func (d *Disk) Truncate(name string, size int64) bool {
 	i, ok := find(d.names, name)
 	if !ok || size < 0 || size >= int64(len(d.names[i].ino.data)) {
@@ -95,7 +94,7 @@ func (d *Disk) Clear() bool {
 	return had
 }
 
-// Durable returns the disk as it is certain to be after a loss of power, to be read only.
+// Durable returns what is certainly on the disk after a loss of power. It can only be read.
 func (d *Disk) Durable() port.Disk {
 	var s still
 	for _, e := range d.durable {

@@ -2,9 +2,8 @@ package world
 
 import "time"
 
-// Lane does a host's blocking work, one piece after the other. A piece runs at one moment some time after its turn has
-// come, and is reported at that moment, or later where it moved many bytes. A crash before that moment may still have it
-// done in part: see breakOff.
+// Lane does a host's blocking work, one piece after the other. Each piece waits for some time, runs in one moment, and is reported then; where it
+// moved many bytes it is reported later. A piece that waits when the host crashes may still be done in part: see breakOff.
 type Lane struct {
 	host        *Host
 	epoch       uint32
@@ -18,7 +17,7 @@ type job struct{ work, done func() }
 // diskBytesPerSecond is what a disk takes when it is not slow.
 const diskBytesPerSecond = 200 << 20
 
-// laneWaitMost bounds what a piece of work waits, however slow the disk: it still does when the disk is quick again.
+// laneWaitMost bounds how long a piece of work waits. A wait that was drawn while the disk was slow does not end when the disk is quick again.
 const laneWaitMost = 10 * time.Second
 
 // Run has work run after all given before, then done called in a turn.
@@ -73,8 +72,7 @@ func (l *Lane) report() {
 	done()
 }
 
-// breakOff is what a crash does to a lane: the work whose turn it was may have been done in part, or as a whole without
-// anyone having been told.
+// breakOff is what a crash does to a lane: the piece that waited may be done in part, or as a whole without being reported.
 func (l *Lane) breakOff() {
 	if len(l.jobs) == 0 || l.ran || !l.host.chance.Permille(600) {
 		return

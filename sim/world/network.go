@@ -12,8 +12,8 @@ import (
 type Weather struct {
 	Loss, Repeat, Reorder, Tail int
 	DelayLeast, DelayMost       time.Duration
-	DelayTail                   time.Duration // most delay of messages in the tail, and of repetitions
-	BulkBytesPerSecond          int64         // what a link takes of Bulk messages; all others pass them by
+	DelayTail                   time.Duration // the longest delay of messages in the tail, and of repetitions
+	BulkBytesPerSecond          int64         // how much a link takes of Bulk messages; others overtake them
 }
 
 // Net is the network: a link from each host to each other one, every direction on its own.
@@ -26,8 +26,8 @@ type Net struct {
 
 type link struct {
 	weather  Weather
-	blocked  int      // partitions in force that cut it
-	last     [3]int64 // when the last message of each class arrives: a later one comes after it unless reordered
+	blocked  int      // how many partitions cut it now
+	last     [3]int64 // when the last message of each class arrives; a later one comes after it, unless it is reordered
 	bulkFree int64    // when the link has room for the next bulk message
 }
 
@@ -57,8 +57,8 @@ func (n *Net) SetLinkWeather(from, to *Host, weather Weather) {
 	n.links[from.index][to.index].weather = weather
 }
 
-// Block cuts one direction between two hosts, and Unblock mends it; what is under way is lost too. A link that was cut
-// twice is mended by the second Unblock.
+// Block cuts one direction between two hosts, and Unblock mends it. What arrives while it is cut is lost. A link that was cut twice is mended by
+// the second Unblock.
 func (n *Net) Block(from, to *Host)   { n.links[from.index][to.index].blocked++ }
 func (n *Net) Unblock(from, to *Host) { n.links[from.index][to.index].blocked-- }
 
@@ -138,7 +138,7 @@ func (n *Net) arrival(l *link, class port.Class, size int) int64 {
 	return at
 }
 
-// delivers says whether a message that has come all the way is handed over.
+// delivers says whether a message that arrives is handed over.
 func (n *Net) delivers(from uint64, to *Host) bool {
 	src := n.byID[from]
 	return n.links[src.index][to.index].blocked == 0 && to.knows(from)

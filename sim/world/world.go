@@ -1,14 +1,13 @@
 // Package world is a simulated world for passive members to live in: one clock, one queue of events, and for each host a
 // network, disks, lanes and a local time that implement the ports of package node/port.
 //
-// It decides what befalls a host's messages and files when asked (drop this link, crash with loss of power), never when:
-// that is the business of the simulator above. It knows nothing of what a member is.
+// It knows how things break: a link is cut, a machine crashes and loses its power. When they break is decided in package sim. It knows
+// nothing of what a member does.
 //
-// An event is a turn: it calls into at most one host, and the host's end of turn follows it. Every event goes into the
-// fingerprint before it happens, so that two runs of one seed can be compared, and with a trace, the first event found
-// where they part.
+// An event is a turn: it calls into one host at most, and the end of that host's turn follows. Every event goes into the fingerprint
+// before it happens, so two runs of one seed can be compared. With a trace one can also find the first event in which they differ.
 //
-// Concurrency: none. Everything here runs on the caller's goroutine, and there is no lock, as nothing else ever runs.
+// Concurrency: none. Everything runs on the caller's goroutine.
 package world
 
 import (
@@ -62,7 +61,7 @@ type World struct {
 	// acting is the host that was called into last; a start counts.
 	acting *Host
 
-	// Counts of what befell the hosts, for reports. Nothing reads them to decide.
+	// Counts is what befell the hosts, for reports. No decision depends on it, but a lane reads how many bytes its work has written.
 	Counts Counts
 }
 
@@ -117,7 +116,7 @@ func (w *World) schedule(at int64, e event) {
 	w.events.push(max(at, w.now), e)
 }
 
-// Note puts a fact that is no event of its own into the fingerprint and the trace. host is 0 for none.
+// Note puts a fact into the fingerprint and the trace that is no event by itself. host is 0 where it is about none.
 func (w *World) Note(kind Kind, host uint64, a, b uint64) {
 	w.print.mix(uint64(kind)<<56 ^ host)
 	w.print.mix(a)
@@ -127,8 +126,7 @@ func (w *World) Note(kind Kind, host uint64, a, b uint64) {
 	}
 }
 
-// Step makes the next event happen. It returns false when there is none, or none before the given time; then the time is
-// that one.
+// Step makes the next event happen. It returns false when there is none up to the given time; the clock then shows that time.
 func (w *World) Step(until time.Duration) bool {
 	at, ok := w.events.next()
 	if !ok || at > int64(until) {

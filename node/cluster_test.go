@@ -347,25 +347,25 @@ func (s *seat) Log(level port.Level, msg string, _ ...any) {
 }
 
 // Committed implements Observer.
-func (s *seat) Committed(index, term uint64, data []byte) {
-	e := entry{index: index, term: term}
-	if b, err := statemachine.Decode(data, format.Newest); err == nil {
+func (s *seat) Committed(committed LogEntry) {
+	e := entry{index: committed.Index, term: committed.Term}
+	if b, err := statemachine.Decode(committed.Data, format.Newest); err == nil {
 		e.batch = b
 	}
 	s.entries = append(s.entries, e)
 }
 
 // RoleChanged implements Observer.
-func (s *seat) RoleChanged(term uint64, leader port.MemberID, role Role) {
+func (s *seat) RoleChanged(now Standing) {
 	switch {
-	case role == Leader:
-		s.say("leads in term %d", term)
-	case role == Candidate:
+	case now.Role == Leader:
+		s.say("leads in term %d", now.Term)
+	case now.Role == Candidate:
 		s.say("asks for votes")
-	case leader != 0:
-		s.say("follows %d in term %d", leader, term)
+	case now.Leader != 0:
+		s.say("follows %d in term %d", now.Leader, now.Term)
 	default:
-		s.say("knows of no leader, term %d", term)
+		s.say("knows of no leader, term %d", now.Term)
 	}
 }
 
@@ -388,7 +388,7 @@ func (s *seat) SnapshotSent(follower port.MemberID, there bool) {
 }
 
 // Installed implements Observer.
-func (s *seat) Installed(index, _ uint64) { s.say("takes over a snapshot of entry %d", index) }
+func (s *seat) Installed(state StateMark) { s.say("takes over a snapshot of entry %d", state.Index) }
 
 // Failed implements Observer.
 func (s *seat) Failed(err error) {

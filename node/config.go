@@ -175,17 +175,33 @@ func (r Role) String() string {
 	return [...]string{"follower", "candidate", "leader"}[r]
 }
 
+// LogEntry is an entry of the log.
+type LogEntry struct {
+	Index, Term uint64
+	Data        []byte // empty for raft's own entries
+}
+
+// StateMark names a state: the entry that was applied last, and the state hash. Members that applied the same entries have the same marks.
+type StateMark struct{ Index, Hash uint64 }
+
+// Standing is what a member knows of its term.
+type Standing struct {
+	Term   uint64
+	Leader port.MemberID // 0: none known
+	Role   Role
+}
+
 // Observer is told what a member does: the simulator's checkers and the metrics listen here. Calls are made within turns, except where a
 // member is being opened; they must not call the member.
 type Observer interface {
-	// Committed is told of each entry of the log when it is about to be applied, in order. data is empty for raft's own entries.
-	Committed(index, term uint64, data []byte)
-	// Applied is told of the hash of the state once the entry is applied.
-	Applied(index, stateHash uint64)
-	// RoleChanged is told of each change of term, leader (0: none known) or role.
-	RoleChanged(term uint64, leader port.MemberID, role Role)
-	// Installed is told when a snapshot from another member replaced the state.
-	Installed(index, stateHash uint64)
+	// Committed is told of each entry of the log when it is about to be applied, in order.
+	Committed(e LogEntry)
+	// Applied is told of the state once the entry is applied.
+	Applied(s StateMark)
+	// RoleChanged is told of each change of the member's standing.
+	RoleChanged(s Standing)
+	// Installed is told of the state with which a snapshot from another member replaced this member's.
+	Installed(s StateMark)
 	// CatchingUp is told when this leader begins to send a follower what memory no longer holds of the log: a snapshot, or old entries.
 	CatchingUp(follower port.MemberID, snapshot bool)
 	// SnapshotSent is told of the end of a snapshot's transfer: the follower has it, or the transfer was given up.
@@ -200,16 +216,16 @@ type Ignore struct{}
 var _ Observer = Ignore{}
 
 // Committed implements Observer.
-func (Ignore) Committed(uint64, uint64, []byte) {}
+func (Ignore) Committed(LogEntry) {}
 
 // Applied implements Observer.
-func (Ignore) Applied(uint64, uint64) {}
+func (Ignore) Applied(StateMark) {}
 
 // RoleChanged implements Observer.
-func (Ignore) RoleChanged(uint64, port.MemberID, Role) {}
+func (Ignore) RoleChanged(Standing) {}
 
 // Installed implements Observer.
-func (Ignore) Installed(uint64, uint64) {}
+func (Ignore) Installed(StateMark) {}
 
 // CatchingUp implements Observer.
 func (Ignore) CatchingUp(port.MemberID, bool) {}

@@ -38,6 +38,6 @@ func (m *Member) install(a *transfer.Arrived) {
 		return
 	}
 	m.proposals.reconcile()
-	m.ports.Observer.Installed(a.Mark.Index, m.machine.StateHash())
+	m.ports.Observer.Installed(StateMark{Index: a.Mark.Index, Hash: m.machine.StateHash()})
 	m.log(port.Info, "installed snapshot", "snapshot-index", a.Mark.Index, "bytes", a.Bytes)
 }

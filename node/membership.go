@@ -25,7 +25,7 @@ func bootstrapPeers(members []Peer) []raft.Peer {
 	peers := make([]raft.Peer, 0, len(members))
 	for _, p := range sortedPeers(members) {
 		e := statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter,
-			Member: statemachine.Member{ID: uint64(p.ID), Name: p.Name, PeerURLs: p.PeerURLs}}}
+			Member: statemachine.MemberInfo{ID: uint64(p.ID), Name: p.Name, PeerURLs: p.PeerURLs}}}
 		peers = append(peers, raft.Peer{ID: uint64(p.ID), Context: e.Encode(format.Oldest)})
 	}
 	return peers

@@ -109,7 +109,7 @@ func (m *Member) noteRole() {
 	}
 	changed := leader != m.leader || term != m.term
 	m.role, m.leader, m.term = role, leader, term
-	m.ports.Observer.RoleChanged(term, leader, role)
+	m.ports.Observer.RoleChanged(Standing{Term: term, Leader: leader, Role: role})
 	if changed {
 		// What this member did as leader is over.
 		m.relays.begin()
@@ -123,7 +123,7 @@ func (m *Member) noteRole() {
 // apply applies one committed entry.
 func (m *Member) apply(e *raftpb.Entry) {
 	index, term, data := e.GetIndex(), e.GetTerm(), e.GetData()
-	m.ports.Observer.Committed(index, term, data)
+	m.ports.Observer.Committed(LogEntry{Index: index, Term: term, Data: data})
 	switch {
 	case e.GetType() != raftpb.EntryNormal:
 		m.applyConfChange(e)
@@ -136,7 +136,7 @@ func (m *Member) apply(e *raftpb.Entry) {
 		return
 	}
 	m.unpublished = true
-	m.ports.Observer.Applied(index, m.machine.StateHash())
+	m.ports.Observer.Applied(StateMark{Index: index, Hash: m.machine.StateHash()})
 	m.snapshots.noteApplied(entryBytes(e))
 }
 

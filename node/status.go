@@ -10,9 +10,7 @@ import (
 type Status struct {
 	ID        port.MemberID
 	ClusterID uint64
-	Term      uint64
-	Leader    port.MemberID // 0: none known
-	Role      Role
+	Standing
 	Learner   bool
 	Committed uint64 // log index
 	Applied   uint64 // log index
@@ -46,9 +44,7 @@ func (m *Member) Status() Status {
 	return Status{
 		ID:               m.config.ID,
 		ClusterID:        m.config.ClusterID,
-		Term:             m.term,
-		Leader:           m.leader,
-		Role:             m.role,
+		Standing:         Standing{Term: m.term, Leader: m.leader, Role: m.role},
 		Learner:          slices.Contains(m.confState.GetLearners(), uint64(m.config.ID)),
 		Committed:        m.raft.BasicStatus().GetCommit(),
 		Applied:          applied,

@@ -46,17 +46,17 @@ func newChecks(r *Run) *checks {
 }
 
 // committed sees an entry that a member is about to apply.
-func (c *checks) committed(r *resident, index, term uint64, data []byte) {
-	c.run.failFor(c.durability.Committed(uint64(r.seat.peer.ID), index, term, xxhash.Sum64(data)))
-	if r.role == node.Leader && term == r.term {
-		c.noteTenure(term)
+func (c *checks) committed(r *resident, e node.LogEntry) {
+	c.run.failFor(c.durability.Committed(uint64(r.seat.peer.ID), e.Index, e.Term, xxhash.Sum64(e.Data)))
+	if r.role == node.Leader && e.Term == r.term {
+		c.noteTenure(e.Term)
 	}
-	if index != c.next {
+	if e.Index != c.next {
 		return
 	}
 	c.next++
 	c.first = append(c.first, linearizability.Moment{Stamp: c.run.stamp(), Time: c.run.now()})
-	b, err := statemachine.Decode(data, format.Newest)
+	b, err := statemachine.Decode(e.Data, format.Newest)
 	if err != nil {
 		return // raft's own, or a change of members
 	}
@@ -69,18 +69,18 @@ func (c *checks) committed(r *resident, index, term uint64, data []byte) {
 	}
 	c.applied[name], c.newest[b.Proposer] = true, b.Incarnation
 	for i, req := range b.Requests {
-		c.log = append(c.log, linearizability.Applied{Index: index, Position: uint32(i), Request: req})
+		c.log = append(c.log, linearizability.Applied{Index: e.Index, Position: uint32(i), Request: req})
 	}
 }
 
-// state sees the hash of a member's state at an index.
-func (c *checks) state(r *resident, index, hash uint64, installed bool) {
-	if last := c.reached[r]; index <= last || !installed && last != 0 && index != last+1 {
+// state sees which state a member has come to, by an entry or by a snapshot that it installed.
+func (c *checks) state(r *resident, s node.StateMark, installed bool) {
+	if last := c.reached[r]; s.Index <= last || !installed && last != 0 && s.Index != last+1 {
 		c.run.fail(&Failure{Promise: "order of application",
-			Story: fmt.Sprintf("%s applies entry %d after %d", r.seat.name, index, last)})
+			Story: fmt.Sprintf("%s applies entry %d after %d", r.seat.name, s.Index, last)})
 	}
-	c.reached[r] = index
-	c.run.failFor(c.replicas.Observe(uint64(r.seat.peer.ID), index, hash))
+	c.reached[r] = s.Index
+	c.run.failFor(c.replicas.Observe(uint64(r.seat.peer.ID), s.Index, s.Hash))
 }
 
 // removed sees a member that has finished removing what a compaction made unreachable, at the end of that turn.

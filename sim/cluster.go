@@ -47,7 +47,7 @@ type resident struct {
 }
 
 var (
-	_ world.Member  = (*resident)(nil)
+	_ world.Process = (*resident)(nil)
 	_ node.Observer = (*resident)(nil)
 )
 
@@ -167,10 +167,10 @@ func (s *seat) crash(power bool) {
 	s.host.Crash(power)
 }
 
-// Receive implements world.Member.
+// Receive implements world.Process.
 func (r *resident) Receive(from port.MemberID, payload []byte) { r.member.Receive(from, payload) }
 
-// EndTurn implements world.Member.
+// EndTurn implements world.Process.
 func (r *resident) EndTurn() {
 	r.member.EndTurn()
 	if to := r.member.CompactedTo(); to != r.removed {
@@ -180,24 +180,24 @@ func (r *resident) EndTurn() {
 }
 
 // Committed implements node.Observer.
-func (r *resident) Committed(index, term uint64, data []byte) {
-	r.seat.applies(index)
-	r.seat.run.checks.committed(r, index, term, data)
+func (r *resident) Committed(e node.LogEntry) {
+	r.seat.applies(e.Index)
+	r.seat.run.checks.committed(r, e)
 }
 
 // Applied implements node.Observer.
-func (r *resident) Applied(index, hash uint64) {
-	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), index, hash)
-	r.seat.run.checks.state(r, index, hash, false)
+func (r *resident) Applied(s node.StateMark) {
+	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), s.Index, s.Hash)
+	r.seat.run.checks.state(r, s, false)
 }
 
 // Installed implements node.Observer.
-func (r *resident) Installed(index, hash uint64) {
-	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), index, hash)
+func (r *resident) Installed(s node.StateMark) {
+	r.seat.run.world.Note(world.Applied, uint64(r.seat.peer.ID), s.Index, s.Hash)
 	r.seat.run.counts.Installed++
-	r.seat.applies(index)
-	r.seat.run.story.say("%s takes over a snapshot of entry %d", r.seat.name, index)
-	r.seat.run.checks.state(r, index, hash, true)
+	r.seat.applies(s.Index)
+	r.seat.run.story.say("%s takes over a snapshot of entry %d", r.seat.name, s.Index)
+	r.seat.run.checks.state(r, s, true)
 	for _, w := range r.seat.run.watchers {
 		if w.stream != nil && w.stream.res == r {
 			w.stream.unsure()
@@ -220,10 +220,10 @@ func (r *resident) CatchingUp(follower port.MemberID, snapshot bool) {
 func (r *resident) SnapshotSent(port.MemberID, bool) {}
 
 // RoleChanged implements node.Observer.
-func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role) {
-	r.seat.run.story.say("%s is %v in term %d, leader %s", r.seat.name, role, term, r.seat.run.nameOf(leader))
-	if role == node.Leader {
-		r.seat.run.checks.leads(r, term)
+func (r *resident) RoleChanged(s node.Standing) {
+	r.seat.run.story.say("%s is %v in term %d, leader %s", r.seat.name, s.Role, s.Term, r.seat.run.nameOf(s.Leader))
+	if s.Role == node.Leader {
+		r.seat.run.checks.leads(r, s.Term)
 		if r.role != node.Leader {
 			r.seat.run.counts.Leaders++
 			if r.seat.run.onLeader != nil {
@@ -231,8 +231,8 @@ func (r *resident) RoleChanged(term uint64, leader port.MemberID, role node.Role
 			}
 		}
 	}
-	r.seat.run.lostVote.turns(r, term, role)
-	r.role, r.term = role, term
+	r.seat.run.lostVote.turns(r, s.Term, s.Role)
+	r.role, r.term = s.Role, s.Term
 }
 
 // Failed implements node.Observer.

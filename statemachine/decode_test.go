@@ -130,10 +130,10 @@ func fullMachine() *statemachine.Machine {
 	next := func() uint64 { index++; return index }
 	for id := uint64(1); id <= 3; id++ {
 		m.Apply(next(), 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter,
-			Member: statemachine.Member{ID: id, PeerURLs: []string{"http://p" + string(rune('0'+id))}}}}, false)
+			Member: statemachine.MemberInfo{ID: id, PeerURLs: []string{"http://p" + string(rune('0'+id))}}}}, false)
 	}
 	m.Apply(next(), 1, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 2, Incarnation: 4, Sequence: 9},
-		Change: &statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 3}}}, false)
+		Change: &statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.MemberInfo{ID: 3}}}, false)
 	apply := func(r *pb.InternalRaftRequest) {
 		i := next()
 		m.Apply(i, 2, &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: i}, Requests: []*pb.InternalRaftRequest{r}}, false)

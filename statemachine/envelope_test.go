@@ -30,7 +30,7 @@ func genStrings(t *rapid.T, name string) []string {
 func genChange(t *rapid.T) *statemachine.MemberChange {
 	return &statemachine.MemberChange{
 		Kind: statemachine.MemberChangeKind(rapid.IntRange(int(statemachine.AddVoter), int(statemachine.UpdatePeerURLs)).Draw(t, "kind")),
-		Member: statemachine.Member{ID: rapid.Uint64().Draw(t, "id"), Name: rapid.String().Draw(t, "name"), PeerURLs: genStrings(t, "peer urls"),
+		Member: statemachine.MemberInfo{ID: rapid.Uint64().Draw(t, "id"), Name: rapid.String().Draw(t, "name"), PeerURLs: genStrings(t, "peer urls"),
 			ClientURLs: genStrings(t, "client urls"), Learner: rapid.Bool().Draw(t, "learner")},
 		LearnersMax: rapid.Uint64().Draw(t, "learners"),
 	}
@@ -115,7 +115,7 @@ func TestEnvelope_FormatVersion1IsThatOf0_1_0(t *testing.T) {
 	}
 	sameEnvelope(t, got, batch)
 
-	founder := &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: 300, Name: "a", PeerURLs: []string{"http://a:2380"}}}}
+	founder := &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.MemberInfo{ID: 300, Name: "a", PeerURLs: []string{"http://a:2380"}}}}
 	const founderJSON = `{"id":300,"name":"a","peerURLs":["http://a:2380"]}`
 	if got := string(founder.Encode(format.Batches)); got != founderJSON {
 		t.Errorf("a founder is %s, it was %s", got, founderJSON)
@@ -134,7 +134,7 @@ func TestDecode_WhatIsNewerIsSaidToBe(t *testing.T) {
 	if _, err := statemachine.Decode(data, format.Batches); !errors.As(err, &newer) || newer.Version != format.Envelopes || newer.Known != format.Batches {
 		t.Errorf("an entry: %v", err)
 	}
-	change := &statemachine.Envelope{Origin: e.Origin, Change: &statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 1}}}
+	change := &statemachine.Envelope{Origin: e.Origin, Change: &statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.MemberInfo{ID: 1}}}
 	if _, err := statemachine.DecodeChange(statemachine.Remove, 1, change.Encode(format.Envelopes), format.Batches); !errors.As(err, &newer) {
 		t.Errorf("a change: %v", err)
 	}
@@ -153,7 +153,7 @@ func TestDecode_WhatIsNewerIsSaidToBe(t *testing.T) {
 func TestDecodeChange_BothHalvesMustAgree(t *testing.T) {
 	origin := statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}
 	change := func(kind statemachine.MemberChangeKind, id uint64) *statemachine.Envelope {
-		return &statemachine.Envelope{Origin: origin, Change: &statemachine.MemberChange{Kind: kind, Member: statemachine.Member{ID: id}}}
+		return &statemachine.Envelope{Origin: origin, Change: &statemachine.MemberChange{Kind: kind, Member: statemachine.MemberInfo{ID: id}}}
 	}
 	for _, c := range []struct {
 		kind   statemachine.MemberChangeKind
@@ -227,7 +227,7 @@ func TestApply_WithoutOriginNothingButFounding(t *testing.T) {
 	if _, fresh := m.propose(statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}, Raise: format.Envelopes}); !fresh {
 		t.Fatal("the raise had no effect")
 	}
-	later := statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.UpdatePeerURLs, Member: statemachine.Member{ID: 1, PeerURLs: []string{"http://2"}}}}
+	later := statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.UpdatePeerURLs, Member: statemachine.MemberInfo{ID: 1, PeerURLs: []string{"http://2"}}}}
 	before := m.StateHash()
 	for what, e := range map[string]*statemachine.Envelope{"a change": &later, "a batch": {Requests: []*pb.InternalRaftRequest{put("a", "1")}}} {
 		if _, fresh := m.Apply(m.next(), 2, e, true); fresh || m.StateHash() != before {

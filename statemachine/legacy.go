@@ -54,5 +54,5 @@ func decodeLegacyChange(kind MemberChangeKind, id MemberID, context []byte) (*En
 			return nil, fmt.Errorf("statemachine: the member in a configuration change: %w", err)
 		}
 	}
-	return &Envelope{version: format.Batches, Change: &MemberChange{Kind: kind, Member: Member{ID: id, Name: c.Name, PeerURLs: c.PeerURLs}}}, nil
+	return &Envelope{version: format.Batches, Change: &MemberChange{Kind: kind, Member: MemberInfo{ID: id, Name: c.Name, PeerURLs: c.PeerURLs}}}, nil
 }

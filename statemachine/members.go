@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Member is one member of the cluster as the log tells it.
-type Member struct {
+// MemberInfo is what the log tells of one member of the cluster.
+type MemberInfo struct {
 	ID         MemberID
 	Name       string // empty until the member has published itself
 	PeerURLs   []string
@@ -33,7 +33,7 @@ const (
 // MemberChange is a change of the cluster's membership.
 type MemberChange struct {
 	Kind   MemberChangeKind
-	Member Member // Promote and Remove need the ID only, UpdatePeerURLs also the PeerURLs
+	Member MemberInfo // Promote and Remove need the ID only, UpdatePeerURLs also the PeerURLs
 	// LearnersMax bounds the learners after an AddLearner; 0 is no bound. It is the proposer's limit: a change must mean
 	// the same on every member.
 	LearnersMax uint64
@@ -88,8 +88,8 @@ func (m *Machine) checkMember(c MemberChange) error {
 }
 
 // peerURLTaken says whether a peer URL of one is also another member's.
-func (m *Machine) peerURLTaken(one Member) (taken bool) {
-	m.members.scan(func(o Member) bool {
+func (m *Machine) peerURLTaken(one MemberInfo) (taken bool) {
+	m.members.scan(func(o MemberInfo) bool {
 		taken = o.ID != one.ID && slices.ContainsFunc(one.PeerURLs, func(u string) bool { return slices.Contains(o.PeerURLs, u) })
 		return !taken
 	})
@@ -97,7 +97,7 @@ func (m *Machine) peerURLTaken(one Member) (taken bool) {
 }
 
 func (m *Machine) learners() (n uint64) {
-	m.members.scan(func(o Member) bool {
+	m.members.scan(func(o MemberInfo) bool {
 		if o.Learner {
 			n++
 		}
@@ -141,11 +141,11 @@ func (m *Machine) memberResponse(c MemberChange) proto.Message {
 	return &pb.MemberUpdateResponse{Header: m.header(), Members: list}
 }
 
-func pbMember(o Member) *pb.Member {
+func pbMember(o MemberInfo) *pb.Member {
 	return &pb.Member{ID: o.ID, Name: o.Name, PeerURLs: o.PeerURLs, ClientURLs: o.ClientURLs, IsLearner: o.Learner}
 }
 
-func pbMembers(members []Member) []*pb.Member {
+func pbMembers(members []MemberInfo) []*pb.Member {
 	list := make([]*pb.Member, len(members))
 	for i, o := range members {
 		list[i] = pbMember(o)
@@ -155,7 +155,7 @@ func pbMembers(members []Member) []*pb.Member {
 
 // publishMember notes what a member says of itself. If there is no such member, it notes nothing.
 func (m *Machine) publishMember(r *membershippb.ClusterMemberAttrSetRequest) {
-	one, ok := m.members.get(Member{ID: r.GetMember_ID()})
+	one, ok := m.members.get(MemberInfo{ID: r.GetMember_ID()})
 	if !ok {
 		return
 	}

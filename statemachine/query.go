@@ -16,7 +16,7 @@ func (m *Machine) HasProposed(proposer MemberID) bool {
 }
 
 // Members returns the members of the cluster, ordered by id.
-func (m *Machine) Members() []Member { return m.members.list() }
+func (m *Machine) Members() []MemberInfo { return m.members.list() }
 
 // ClusterVersion is the version that the members have agreed to speak, empty while they have not.
 func (m *Machine) ClusterVersion() string { return m.clusterVersion }

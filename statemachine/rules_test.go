@@ -55,7 +55,7 @@ func put(key, value string) *pb.InternalRaftRequest {
 }
 
 func addVoter(id uint64, urls ...string) statemachine.MemberChange {
-	return statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: id, PeerURLs: urls}}
+	return statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.MemberInfo{ID: id, PeerURLs: urls}}
 }
 
 func TestApply_BatchAtMostOnce(t *testing.T) {
@@ -123,7 +123,7 @@ func TestApply_BatchOnlyFromMembers(t *testing.T) {
 	if _, fresh := m.batch(2, 1, 1, put("k", "")); !fresh {
 		t.Error("refused from a member")
 	}
-	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 2}})
+	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.MemberInfo{ID: 2}})
 	if _, fresh := m.batch(2, 1, 2, put("k", "")); fresh {
 		t.Error("applied from a removed member")
 	}
@@ -134,14 +134,14 @@ func TestApply_ChangeRefusesWhatEtcdRefuses(t *testing.T) {
 	m.change(addVoter(1, "http://1"))
 	m.change(addVoter(2, "http://2"))
 	m.change(addVoter(3, "http://3"))
-	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 3}})
+	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.MemberInfo{ID: 3}})
 	learner := func(id uint64, url string) statemachine.MemberChange {
 		c := addVoter(id, url)
 		c.Kind, c.LearnersMax = statemachine.AddLearner, 1
 		return c
 	}
 	of := func(kind statemachine.MemberChangeKind, id uint64, urls ...string) statemachine.MemberChange {
-		return statemachine.MemberChange{Kind: kind, Member: statemachine.Member{ID: id, PeerURLs: urls}}
+		return statemachine.MemberChange{Kind: kind, Member: statemachine.MemberInfo{ID: id, PeerURLs: urls}}
 	}
 	for _, s := range []struct {
 		what string
@@ -189,7 +189,7 @@ func TestApply_ChangeAtMostOnce(t *testing.T) {
 	if _, fresh := m.propose(c); !fresh {
 		t.Error("refused at first")
 	}
-	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.Member{ID: 2}})
+	m.change(statemachine.MemberChange{Kind: statemachine.Remove, Member: statemachine.MemberInfo{ID: 2}})
 	if result, fresh := m.propose(c); fresh || result.Err != nil {
 		t.Errorf("again: fresh %v, %v", fresh, result.Err)
 	}

@@ -68,7 +68,7 @@ func (m *Machine) admit(e *Envelope) bool {
 	if o == (Origin{}) {
 		return e.Change != nil && (m.term == foundingTerm || m.format == format.Batches)
 	}
-	if m.members.len() > 0 && !m.members.has(Member{ID: o.Proposer}) {
+	if m.members.len() > 0 && !m.members.has(MemberInfo{ID: o.Proposer}) {
 		return false
 	}
 	old, known := m.sessions.get(session{proposer: o.Proposer})

@@ -31,9 +31,9 @@ func TestTables_AreAllListedOnce(t *testing.T) {
 func walked(t *testing.T) *grown {
 	g := &grown{t: t, m: New()}
 	for id := range uint64(3) {
-		g.change(MemberChange{Kind: AddVoter, Member: Member{ID: id + 1, PeerURLs: []string{string(rune('a' + id))}}})
+		g.change(MemberChange{Kind: AddVoter, Member: MemberInfo{ID: id + 1, PeerURLs: []string{string(rune('a' + id))}}})
 	}
-	g.change(MemberChange{Kind: Remove, Member: Member{ID: 3}})
+	g.change(MemberChange{Kind: Remove, Member: MemberInfo{ID: 3}})
 	g.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 7, TTL: 60}})
 	g.apply(&pb.InternalRaftRequest{Put: &pb.PutRequest{Key: []byte("k"), Lease: 7}})
 	g.apply(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 1, Alarm: pb.AlarmType_NOSPACE}})
@@ -133,10 +133,12 @@ func TestBuilder_RefusesWhatDoesNotFit(t *testing.T) {
 func TestTable_KeepsTheBooks(t *testing.T) {
 	g := walked(t)
 	for name, change := range map[string]func(){
-		"a lease more":   func() { g.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 8, TTL: 60}}) },
-		"a lease less":   func() { g.apply(&pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: 7}}) },
-		"a member moves": func() { g.change(MemberChange{Kind: UpdatePeerURLs, Member: Member{ID: 1, PeerURLs: []string{"z"}}}) },
-		"a member less":  func() { g.change(MemberChange{Kind: Remove, Member: Member{ID: 2}}) },
+		"a lease more": func() { g.apply(&pb.InternalRaftRequest{LeaseGrant: &pb.LeaseGrantRequest{ID: 8, TTL: 60}}) },
+		"a lease less": func() { g.apply(&pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: 7}}) },
+		"a member moves": func() {
+			g.change(MemberChange{Kind: UpdatePeerURLs, Member: MemberInfo{ID: 1, PeerURLs: []string{"z"}}})
+		},
+		"a member less": func() { g.change(MemberChange{Kind: Remove, Member: MemberInfo{ID: 2}}) },
 		"an alarm less": func() {
 			g.apply(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: 1, Alarm: pb.AlarmType_NOSPACE}})
 		},

@@ -10,10 +10,10 @@ import (
 // tables are the replicated sets beside the keys. A new set is a field here, its declaration in newTables and its place in all: it is then
 // part of views, of the state hash, of snapshots and of the sizes.
 type tables struct {
-	leases    table[Lease]    // by id
-	leaseKeys table[leaseKey] // by lease, then key
-	sessions  table[session]  // by proposer
-	members   table[Member]   // by id
+	leases    table[Lease]      // by id
+	leaseKeys table[leaseKey]   // by lease, then key
+	sessions  table[session]    // by proposer
+	members   table[MemberInfo] // by id
 	removed   table[MemberID]
 	alarms    table[alarm] // by type, then member
 }
@@ -37,10 +37,10 @@ func newTables(sum *tally) tables {
 			append: session.append,
 			read:   (*decoder).session,
 		}),
-		members: newTable(sum, rowType[Member]{
+		members: newTable(sum, rowType[MemberInfo]{
 			letter: 'M',
-			before: func(a, b Member) bool { return a.ID < b.ID },
-			append: Member.append,
+			before: func(a, b MemberInfo) bool { return a.ID < b.ID },
+			append: MemberInfo.append,
 			read:   (*decoder).member,
 		}),
 		removed: newTable(sum, rowType[MemberID]{
@@ -87,13 +87,13 @@ func (d *decoder) session() session {
 	return s
 }
 
-func (o Member) append(b []byte) []byte {
+func (o MemberInfo) append(b []byte) []byte {
 	b = appendString(binary.AppendUvarint(b, o.ID), o.Name)
 	return appendBool(appendStrings(appendStrings(b, o.PeerURLs), o.ClientURLs), o.Learner)
 }
 
-func (d *decoder) member() Member {
-	return Member{ID: d.uvarint(), Name: d.string(), PeerURLs: d.strings(), ClientURLs: d.strings(), Learner: d.bool()}
+func (d *decoder) member() MemberInfo {
+	return MemberInfo{ID: d.uvarint(), Name: d.string(), PeerURLs: d.strings(), ClientURLs: d.strings(), Learner: d.bool()}
 }
 
 func (a alarm) append(b []byte) []byte {

@@ -116,10 +116,10 @@ func (v *View) Keys() int { return v.keys.live.Len() }
 func (v *View) EventCount() int64 { return v.log.end - v.log.begin }
 
 // Members are the cluster's members by id.
-func (v *View) Members() []Member { return v.members.list() }
+func (v *View) Members() []MemberInfo { return v.members.list() }
 
 // Member returns one member.
-func (v *View) Member(id MemberID) (Member, bool) { return v.members.get(Member{ID: id}) }
+func (v *View) Member(id MemberID) (MemberInfo, bool) { return v.members.get(MemberInfo{ID: id}) }
 
 // Removed says that a member with this id has been removed; its id is never used again.
 func (v *View) Removed(id MemberID) bool { return v.removed.has(id) }

@@ -9,7 +9,7 @@ import (
 
 // Turn has fn run in one of the next turns, in the order given, and does not wait for that. False: the member has ended, and fn is not run;
 // should it end before that turn, fn is not run either.
-func (d *Driver) Turn(fn func(m calls.Member)) bool {
+func (d *Driver) Turn(fn func(m calls.Replica)) bool {
 	return d.inbox.push(item{kind: itemDone, fn: func() { fn(d.member) }})
 }
 
@@ -18,7 +18,7 @@ func (d *Driver) Turn(fn func(m calls.Member)) bool {
 //
 // Begin returns nil once done was called. When ctx ends before that, Begin returns ctx's error at once, and the call is cancelled in a turn. It does no harm if done
 // is called after that. When the member ends first, Begin returns ErrStopped.
-func (d *Driver) Begin(ctx context.Context, begin func(m calls.Member, done func()) (cancel func())) error {
+func (d *Driver) Begin(ctx context.Context, begin func(m calls.Replica, done func()) (cancel func())) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

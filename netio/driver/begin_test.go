@@ -39,7 +39,7 @@ func TestDriver_BeginWaitsForDone(t *testing.T) {
 	d := f.start(Options{})
 	var answer int64
 	for _, atOnce := range []bool{true, false} {
-		err := d.Begin(t.Context(), func(m calls.Member, done func()) func() {
+		err := d.Begin(t.Context(), func(m calls.Replica, done func()) func() {
 			if atOnce {
 				answer++
 				done()
@@ -70,7 +70,7 @@ func TestDriver_TurnDoesNotWait(t *testing.T) {
 	}
 	go d.Receive(2, []byte("a long turn"))
 	<-entered
-	if !d.Turn(func(m calls.Member) { m.Renew(1, func(int64, error) { close(done) }) }) {
+	if !d.Turn(func(m calls.Replica) { m.Renew(1, func(int64, error) { close(done) }) }) {
 		t.Error("refused")
 	}
 	close(leave)
@@ -78,7 +78,7 @@ func TestDriver_TurnDoesNotWait(t *testing.T) {
 	if err := d.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if d.Turn(func(calls.Member) { t.Error("run after the end") }) {
+	if d.Turn(func(calls.Replica) { t.Error("run after the end") }) {
 		t.Error("accepted after the end")
 	}
 }
@@ -89,7 +89,7 @@ func TestDriver_BeginIsCancelled(t *testing.T) {
 	d := f.start(Options{})
 	ctx, giveUp := context.WithCancel(context.Background())
 	cancelled := make(chan struct{})
-	err := d.Begin(ctx, func(_ calls.Member, done func()) func() {
+	err := d.Begin(ctx, func(_ calls.Replica, done func()) func() {
 		giveUp()
 		return func() {
 			defer f.enter()() // not while the member is at something else
@@ -102,7 +102,7 @@ func TestDriver_BeginIsCancelled(t *testing.T) {
 		t.Errorf("error %v, want the context's", err)
 	}
 	<-cancelled
-	if err := d.Begin(ctx, func(calls.Member, func()) func() { t.Error("begun for nobody"); return nil }); !errors.Is(err, context.Canceled) {
+	if err := d.Begin(ctx, func(calls.Replica, func()) func() { t.Error("begun for nobody"); return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestDriver_BeginEndsWithTheMember(t *testing.T) {
 	begun := make(chan struct{})
 	answer := make(chan error)
 	go func() {
-		answer <- d.Begin(context.Background(), func(calls.Member, func()) func() { close(begun); return nil })
+		answer <- d.Begin(context.Background(), func(calls.Replica, func()) func() { close(begun); return nil })
 	}()
 	<-begun
 	if err := d.Stop(context.Background()); err != nil {
@@ -122,7 +122,7 @@ func TestDriver_BeginEndsWithTheMember(t *testing.T) {
 	if err := <-answer; !errors.Is(err, ErrStopped) {
 		t.Errorf("error %v, want ErrStopped", err)
 	}
-	if err := d.Begin(context.Background(), func(calls.Member, func()) func() { t.Error("begun after the end"); return nil }); !errors.Is(err, ErrStopped) {
+	if err := d.Begin(context.Background(), func(calls.Replica, func()) func() { t.Error("begun after the end"); return nil }); !errors.Is(err, ErrStopped) {
 		t.Errorf("after the end: error %v, want ErrStopped", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestDriver_BeginRaces(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				go cancel()
 				answer, cancels := int64(0), 0
-				err := d.Begin(ctx, func(m calls.Member, done func()) func() {
+				err := d.Begin(ctx, func(m calls.Replica, done func()) func() {
 					m.Renew(3, func(ttl int64, _ error) {
 						answer = ttl
 						done()

@@ -25,9 +25,9 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// Member is what a driver drives: *node.Member. Only TryLinearize and AcquireView may be called outside of a turn.
-type Member interface {
-	calls.Member
+// Driven is what a driver drives: *node.Member. Only TryLinearize and AcquireView may be called outside of a turn.
+type Driven interface {
+	calls.Replica
 	Receive(from port.MemberID, payload []byte)
 	TryLinearize() (*View, bool)
 	Stop(done func())
@@ -59,7 +59,7 @@ var ErrNotGraceful = errors.New("the member did not stop in time and was cut off
 // Driver drives one member.
 type Driver struct {
 	options Options
-	member  Member
+	member  Driven
 	inbox   inbox
 	clock   clock
 	lanes   []*lane
@@ -105,7 +105,7 @@ func (d *Driver) Lane() port.Lane {
 }
 
 // Start begins with the turns of m.
-func (d *Driver) Start(m Member) {
+func (d *Driver) Start(m Driven) {
 	d.member = m
 	d.publish()
 	d.inbox.guest = d.guest

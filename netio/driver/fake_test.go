@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/detcd/detcd/node"
 	calls "github.com/detcd/detcd/node/call"
 	"github.com/detcd/detcd/node/lessor"
 	"github.com/detcd/detcd/node/port"
@@ -117,7 +118,7 @@ func (f *fake) TryLinearize() (*View, bool) {
 	return nil, false
 }
 func (f *fake) AcquireView() *View { f.view.Acquire(); return f.view }
-func (f *fake) Status() Status     { return Status{Term: uint64(f.ends)} }
+func (f *fake) Status() Status     { return Status{Standing: node.Standing{Term: uint64(f.ends)}} }
 
 func (f *fake) Stop(done func()) {
 	defer f.enter()()
@@ -153,7 +154,7 @@ func do(t *testing.T, d *Driver, fn func()) {
 }
 
 func inTurn(d *Driver, fn func()) error {
-	return d.Begin(context.Background(), func(_ calls.Member, done func()) func() {
+	return d.Begin(context.Background(), func(_ calls.Replica, done func()) func() {
 		fn()
 		done()
 		return nil

@@ -133,7 +133,7 @@ func TestDriver_TakesOneTurnAfterAWakeUp(t *testing.T) {
 	for range 100 {
 		asleep(d)
 		done := make(chan struct{})
-		d.Turn(func(calls.Member) { close(done) })
+		d.Turn(func(calls.Replica) { close(done) })
 		<-done
 	}
 	asleep(d)

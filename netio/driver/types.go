@@ -20,4 +20,4 @@ type (
 // ErrStopped is the answer to calls that are under way when the member stops, or come after: their outcome is unknown.
 var ErrStopped = node.ErrStopped
 
-var _ Member = (*node.Member)(nil)
+var _ Driven = (*node.Member)(nil)

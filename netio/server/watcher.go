@@ -27,21 +27,21 @@ type watcher struct {
 var _ node.Observer = (*watcher)(nil)
 
 // Committed implements node.Observer.
-func (w *watcher) Committed(uint64, uint64, []byte) { w.applying.begin() }
+func (w *watcher) Committed(node.LogEntry) { w.applying.begin() }
 
 // Applied implements node.Observer.
-func (w *watcher) Applied(uint64, uint64) { w.applying.end() }
+func (w *watcher) Applied(node.StateMark) { w.applying.end() }
 
 // RoleChanged implements node.Observer.
-func (w *watcher) RoleChanged(term uint64, leader port.MemberID, _ node.Role) {
-	if leader == w.leader {
+func (w *watcher) RoleChanged(s node.Standing) {
+	if s.Leader == w.leader {
 		return
 	}
-	if leader != 0 {
+	if s.Leader != 0 {
 		w.changes.Add(1)
 	}
-	w.log.Log(port.Info, "leader changed", "local-member-id", id(w.self), "term", term, "old-leader", id(w.leader), "leader", id(leader))
-	w.leader = leader
+	w.log.Log(port.Info, "leader changed", "local-member-id", id(w.self), "term", s.Term, "old-leader", id(w.leader), "leader", id(s.Leader))
+	w.leader = s.Leader
 }
 
 // SnapshotSent implements node.Observer.

@@ -63,7 +63,7 @@ type Outcome struct {
 	// not ahead of what the lease was seen alive at.
 	Revision int64
 	Lease    node.LeaseTTL // with Timed; with Renewed only its Granted, 0 if there is no such lease
-	Ends     []lessor.End  // with Linearized where it was asked for: Member.LeaseEnds, as of after the view
+	Ends     []lessor.End  // with Linearized where it was asked for: Replica.LeaseEnds, as of after the view
 	Status   node.Status   // the answering member's, as of the answer; zero where the gate has refused the call
 	Limits   Limits
 }

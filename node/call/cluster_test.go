@@ -138,11 +138,11 @@ type read struct {
 	done  func(*statemachine.View, error)
 }
 
-var _ call.Member = (*fakeMember)(nil)
+var _ call.Replica = (*fakeMember)(nil)
 
 func (m *fakeMember) publish(restored bool) { m.hub.Publish(m.machine.Publish(), restored) }
 
-// Propose implements call.Member.
+// Propose implements call.Replica.
 func (m *fakeMember) Propose(r *pb.InternalRaftRequest, done func(node.Applied, error)) {
 	if g := r.GetLeaseGrant(); g != nil && g.ID == 0 {
 		m.leases++
@@ -151,37 +151,37 @@ func (m *fakeMember) Propose(r *pb.InternalRaftRequest, done func(node.Applied, 
 	m.proposals = append(m.proposals, proposal{r, done})
 }
 
-// Linearize implements call.Member.
+// Linearize implements call.Replica.
 func (m *fakeMember) Linearize(done func(*statemachine.View, error)) {
 	m.reads = append(m.reads, read{-1, done})
 }
 
-// AcquireView implements call.Member.
+// AcquireView implements call.Replica.
 func (m *fakeMember) AcquireView() *statemachine.View {
 	v := m.machine.Published()
 	v.Acquire()
 	return v
 }
 
-// Watch implements call.Member.
+// Watch implements call.Replica.
 func (m *fakeMember) Watch() *watch.Hub { return &m.hub }
 
-// Status implements call.Member.
+// Status implements call.Replica.
 func (m *fakeMember) Status() node.Status {
-	s := node.Status{ID: m.id, ClusterID: 7, Term: 2, Leader: 1, Applied: uint64(m.applied), Learner: m.learner}
+	s := node.Status{ID: m.id, ClusterID: 7, Standing: node.Standing{Term: 2, Leader: 1}, Applied: uint64(m.applied), Learner: m.learner}
 	if m.leaderless {
 		s.Leader = 0
 	}
 	return s
 }
 
-// Renew implements call.Member; nothing that is tested with this member calls it.
+// Renew implements call.Replica; nothing that is tested with this member calls it.
 func (m *fakeMember) Renew(int64, func(int64, error)) { panic("not expected") }
 
-// LeaseEnds implements call.Member.
+// LeaseEnds implements call.Replica.
 func (m *fakeMember) LeaseEnds() []lessor.End { return m.ends }
 
-// TimeToLive implements call.Member; nothing that is tested with this member calls it.
+// TimeToLive implements call.Replica; nothing that is tested with this member calls it.
 func (m *fakeMember) TimeToLive(int64, func(node.LeaseTTL, error)) { panic("not expected") }
 
 func (m *fakeMember) later(f func()) { m.outcomes = append(m.outcomes, f) }

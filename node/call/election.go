@@ -17,7 +17,7 @@ var (
 // Campaign waits until it is elected (Election.Campaign). It queues up as Lock does, and is answered, refused and cancelled as that
 // is; a lease that campaigns already keeps its place and gets the request's value. The header is that of the entry into the queue, and where that gave
 // a place its new value, of the state before, as etcd's. Where the key is gone while it waits the error is "election: not leader"; etcd would answer that it is elected.
-func Campaign(g *Gate, m Member, who Caller, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
+func Campaign(g *Gate, m Replica, who Caller, r *v3electionpb.CampaignRequest, done func(*v3electionpb.CampaignResponse, error)) (cancel func()) {
 	c := &contender{
 		gate: g, member: m, who: who, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), value: r.GetValue(), expired: errNotLeader,
 	}
@@ -37,7 +37,7 @@ func Campaign(g *Gate, m Member, who Caller, r *v3electionpb.CampaignRequest, do
 
 // Proclaim gives the leader a new value, if it still leads (Election.Proclaim): else the error is "election: not leader". A leader key
 // without a lease gets one of 60 s, as in etcd. It begins in a turn, as Do; done is called once.
-func Proclaim(g *Gate, m Member, who Caller, r *v3electionpb.ProclaimRequest, done func(*v3electionpb.ProclaimResponse, error)) {
+func Proclaim(g *Gate, m Replica, who Caller, r *v3electionpb.ProclaimRequest, done func(*v3electionpb.ProclaimResponse, error)) {
 	leader := r.GetLeader()
 	who, err := g.admitLeader(who, m, v3electionpb.Election_Proclaim_FullMethodName, r, leader)
 	if err != nil {
@@ -71,7 +71,7 @@ func Proclaim(g *Gate, m Member, who Caller, r *v3electionpb.ProclaimRequest, do
 }
 
 // Resign ends a leadership: it deletes the leader's key, if that is still the same one (Election.Resign). It begins in a turn, as Do.
-func Resign(g *Gate, m Member, who Caller, r *v3electionpb.ResignRequest, done func(*v3electionpb.ResignResponse, error)) {
+func Resign(g *Gate, m Replica, who Caller, r *v3electionpb.ResignRequest, done func(*v3electionpb.ResignResponse, error)) {
 	leader := r.GetLeader()
 	who, err := g.admitLeader(who, m, v3electionpb.Election_Resign_FullMethodName, r, leader)
 	if err != nil {
@@ -99,13 +99,13 @@ func (g *Gate) admitLeader(who Caller, at Local, method string, request any, lea
 }
 
 // ifLeader makes an operation on a leader's key, if that exists since the leader was elected.
-func ifLeader(g *Gate, m Member, who Caller, leader *v3electionpb.LeaderKey, op *pb.RequestOp, done func(*pb.TxnResponse, error)) {
+func ifLeader(g *Gate, m Replica, who Caller, leader *v3electionpb.LeaderKey, op *pb.RequestOp, done func(*pb.TxnResponse, error)) {
 	r := &pb.TxnRequest{Compare: []*pb.Compare{revisionIs(pb.Compare_CREATE, leader.GetKey(), leader.GetRev())}, Success: []*pb.RequestOp{op}}
 	Do(g, m, who, &Txn, r, func(resp *pb.TxnResponse, _ *Outcome, err error) { done(resp, err) })
 }
 
 // Leader says who leads, linearized; "election: no leader" where nobody does (Election.Leader). It begins in a turn, as Do.
-func Leader(g *Gate, m Member, who Caller, r *v3electionpb.LeaderRequest, done func(*v3electionpb.LeaderResponse, error)) {
+func Leader(g *Gate, m Replica, who Caller, r *v3electionpb.LeaderRequest, done func(*v3electionpb.LeaderResponse, error)) {
 	who, err := g.admit(who, m, v3electionpb.Election_Leader_FullMethodName, r)
 	if err != nil {
 		done(nil, throughLibrary(err))

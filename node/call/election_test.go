@@ -24,7 +24,7 @@ func said(resp interface{ GetHeader() *pb.ResponseHeader }, err error) string {
 	return fmt.Sprintf("at %d", resp.GetHeader().GetRevision())
 }
 
-func campaign(m call.Member, lease int64, value string) (answer *string, leader *v3electionpb.LeaderKey) {
+func campaign(m call.Replica, lease int64, value string) (answer *string, leader *v3electionpb.LeaderKey) {
 	answer, leader = new(string), &v3electionpb.LeaderKey{}
 	r := &v3electionpb.CampaignRequest{Name: []byte("n"), Lease: lease, Value: []byte(value)}
 	call.Campaign(newGate(), m, call.Caller{}, r, func(resp *v3electionpb.CampaignResponse, err error) {
@@ -175,7 +175,7 @@ type observing struct {
 	cancel func()
 }
 
-func observe(m call.Member) *observing {
+func observe(m call.Replica) *observing {
 	o := &observing{}
 	o.cancel = call.Observe(newGate(), m, call.Caller{}, &v3electionpb.LeaderRequest{Name: []byte("n")}, func(r *v3electionpb.LeaderResponse) {
 		o.seen = append(o.seen, fmt.Sprintf("%d: %s=%s", r.GetHeader().GetRevision(), r.GetKv().GetKey(), r.GetKv().GetValue()))

@@ -25,12 +25,12 @@ type leaseMember struct {
 	asked     []int64
 }
 
-// Renew implements call.Member.
+// Renew implements call.Replica.
 func (m *leaseMember) Renew(id int64, done func(int64, error)) {
 	m.answer(id, func() { done(m.time.Granted, m.err) })
 }
 
-// TimeToLive implements call.Member.
+// TimeToLive implements call.Replica.
 func (m *leaseMember) TimeToLive(id int64, done func(node.LeaseTTL, error)) {
 	m.answer(id, func() { done(m.time, m.err) })
 }

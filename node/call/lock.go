@@ -19,7 +19,7 @@ var errSessionExpired = status.Error(codes.Unknown, "mutex: session is expired")
 // where the lease ends, or the key is deleted, while it waits; etcd says so only once it would have been its turn.
 // cancel, to be called in a turn, gives the place in the queue back and then calls done with ErrGRPCCanceled; where done was called it
 // does nothing.
-func Lock(g *Gate, m Member, who Caller, r *v3lockpb.LockRequest, done func(*v3lockpb.LockResponse, error)) (cancel func()) {
+func Lock(g *Gate, m Replica, who Caller, r *v3lockpb.LockRequest, done func(*v3lockpb.LockResponse, error)) (cancel func()) {
 	c := &contender{
 		gate: g, member: m, who: who, prefix: queuePrefix(r.GetName()), lease: r.GetLease(), expired: errSessionExpired,
 	}
@@ -34,7 +34,7 @@ func Lock(g *Gate, m Member, who Caller, r *v3lockpb.LockRequest, done func(*v3l
 }
 
 // Unlock gives a lock back: it deletes the key (Lock.Unlock), whether it is there or not. It begins in a turn, as Do.
-func Unlock(g *Gate, m Member, who Caller, r *v3lockpb.UnlockRequest, done func(*v3lockpb.UnlockResponse, error)) {
+func Unlock(g *Gate, m Replica, who Caller, r *v3lockpb.UnlockRequest, done func(*v3lockpb.UnlockResponse, error)) {
 	who, err := g.admit(who, m, v3lockpb.Lock_Unlock_FullMethodName, r)
 	if err != nil {
 		done(nil, throughLibrary(err))

@@ -23,7 +23,7 @@ type locking struct {
 	cancel  func()
 }
 
-func lock(m call.Member, name string, lease int64) *locking {
+func lock(m call.Replica, name string, lease int64) *locking {
 	l := &locking{}
 	l.cancel = call.Lock(newGate(), m, call.Caller{}, &v3lockpb.LockRequest{Name: []byte(name), Lease: lease}, func(resp *v3lockpb.LockResponse, err error) {
 		l.resp, l.err = resp, err

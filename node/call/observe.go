@@ -14,7 +14,7 @@ import (
 
 // observer follows one election. It belongs to its member's turns.
 type observer struct {
-	member Member
+	member Replica
 	prefix []byte
 	each   func(*v3electionpb.LeaderResponse)
 	done   func(error)
@@ -31,7 +31,7 @@ type observer struct {
 //
 // It begins in a turn and goes on in turns; each must not block. done is called once: with ErrGRPCCanceled after cancel, or when the member can't go on. cancel is
 // to be called in a turn.
-func Observe(g *Gate, m Member, who Caller, r *v3electionpb.LeaderRequest, each func(*v3electionpb.LeaderResponse), done func(error)) (cancel func()) {
+func Observe(g *Gate, m Replica, who Caller, r *v3electionpb.LeaderRequest, each func(*v3electionpb.LeaderResponse), done func(error)) (cancel func()) {
 	o := &observer{member: m, prefix: queuePrefix(r.GetName()), each: each, done: done}
 	if _, err := g.admit(who, m, v3electionpb.Election_Observe_FullMethodName, r); err != nil {
 		o.end(err)

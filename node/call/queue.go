@@ -30,7 +30,7 @@ import (
 // It belongs to its member's turns. A member that stops does not end a wait: whoever drives the member answers those who wait.
 type contender struct {
 	gate    *Gate
-	member  Member
+	member  Replica
 	who     Caller
 	prefix  []byte
 	lease   int64

@@ -171,7 +171,7 @@ func TestRangeStream_IsTheRange(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := res.Response()
-		st := node.Status{ID: 3, ClusterID: 7, Term: 2}
+		st := node.Status{ID: 3, ClusterID: 7, Standing: node.Standing{Term: 2}}
 		want.Header.ClusterId, want.Header.MemberId, want.Header.RaftTerm = 7, 3, 2
 		if r.CountOnly {
 			want.More = false

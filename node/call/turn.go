@@ -9,8 +9,8 @@ import (
 	"github.com/detcd/detcd/statemachine"
 )
 
-// Member is what a call needs of the member that it is made of. *node.Member is one, within its turns.
-type Member interface {
+// Replica is what a call sees of the member that carries it. *node.Member is one, within its turns.
+type Replica interface {
 	Local
 	Propose(*pb.InternalRaftRequest, func(node.Applied, error))
 	Linearize(func(*statemachine.View, error))
@@ -20,11 +20,11 @@ type Member interface {
 	Watch() *watch.Hub
 }
 
-var _ Member = (*node.Member)(nil)
+var _ Replica = (*node.Member)(nil)
 
 // Do makes a call. It begins in one of the member's turns and goes on in turns; done is called once, in one of them, in this very one if the call is
 // refused at once. The outcome is valid until done returns.
-func Do[Req, Resp any](g *Gate, m Member, who Caller, u *Unary[Req, Resp], r Req, done func(Resp, *Outcome, error)) {
+func Do[Req, Resp any](g *Gate, m Replica, who Caller, u *Unary[Req, Resp], r Req, done func(Resp, *Outcome, error)) {
 	t := &inTurns[Req, Resp]{member: m, done: done}
 	t.call.Begin(g, m, who, u, r)
 	t.goOn()
@@ -32,7 +32,7 @@ func Do[Req, Resp any](g *Gate, m Member, who Caller, u *Unary[Req, Resp], r Req
 
 // inTurns is a call that a member's turns carry.
 type inTurns[Req, Resp any] struct {
-	member Member
+	member Replica
 	call   Pending[Req, Resp]
 	asking *Question // made when it is needed
 	done   func(Resp, *Outcome, error)
@@ -81,7 +81,7 @@ func NewQuestion(done func(Result)) *Question {
 }
 
 // Ask asks m, in a turn. The answer comes in this turn or a later one.
-func (q *Question) Ask(m Member, need Need) {
+func (q *Question) Ask(m Replica, need Need) {
 	switch need.Kind {
 	case Apply:
 		m.Propose(need.Request, q.applied)

@@ -19,7 +19,7 @@ type Host struct {
 	paused bool
 	held   []event // what a paused host has yet to take, in order
 
-	member Member
+	member Process
 	clock  *Clock
 	lanes  []*Lane
 	disks  []*Disk
@@ -41,8 +41,8 @@ type Host struct {
 	open   bool         // a turn is under way
 }
 
-// Member is what runs on a host.
-type Member interface {
+// Process is what runs on a host in one of its lives: a member.
+type Process interface {
 	// Receive takes a message from the network.
 	Receive(from port.MemberID, payload []byte)
 	// EndTurn is called after each event that called into the member, or once after several of them (see JoinTurns).
@@ -90,7 +90,7 @@ func (h *Host) Begin() {
 }
 
 // Attach says who the member of this life is; until then messages to the host are lost.
-func (h *Host) Attach(m Member) { h.member = m }
+func (h *Host) Attach(m Process) { h.member = m }
 
 // Clock returns the clock of this life.
 func (h *Host) Clock() *Clock { return h.clock }

@@ -51,10 +51,10 @@ var (
 
 // NewSingle returns a member that leads alone.
 func NewSingle() *Single {
-	s := &Single{Machine: statemachine.New(), State: node.Status{ID: 1, ClusterID: 7, Term: 2, Leader: 1, Role: node.Leader}}
+	s := &Single{Machine: statemachine.New(), State: node.Status{ID: 1, ClusterID: 7, Standing: node.Standing{Term: 2, Leader: 1, Role: node.Leader}}}
 	s.index++
 	s.Machine.Apply(s.index, 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter,
-		Member: statemachine.Member{ID: 1, Name: "one", PeerURLs: []string{"http://127.0.0.1:2380"}, ClientURLs: []string{"http://127.0.0.1:2379"}}}}, true)
+		Member: statemachine.MemberInfo{ID: 1, Name: "one", PeerURLs: []string{"http://127.0.0.1:2380"}, ClientURLs: []string{"http://127.0.0.1:2379"}}}}, true)
 	s.Apply(&pb.InternalRaftRequest{ClusterVersionSet: &membershippb.ClusterVersionSetRequest{Ver: "3.7.0"}})
 	return s
 }
@@ -143,7 +143,7 @@ func (s *Single) Status() node.Status {
 }
 
 // Turn is the driver's.
-func (s *Single) Turn(fn func(call.Member)) bool {
+func (s *Single) Turn(fn func(call.Replica)) bool {
 	if s.Stopped {
 		return false
 	}
@@ -152,7 +152,7 @@ func (s *Single) Turn(fn func(call.Member)) bool {
 }
 
 // Begin is the driver's.
-func (s *Single) Begin(ctx context.Context, begin func(call.Member, func()) func()) error {
+func (s *Single) Begin(ctx context.Context, begin func(call.Replica, func()) func()) error {
 	if s.Stopped {
 		return node.ErrStopped
 	}
@@ -177,7 +177,7 @@ func (s *Single) Detach(i *watch.Interest) { s.InTurn(func() { s.Hub.Detach(i) }
 // turns is a single within one of its turns.
 type turns struct{ *Single }
 
-var _ call.Member = turns{}
+var _ call.Replica = turns{}
 
 func (t turns) Propose(r *pb.InternalRaftRequest, done func(node.Applied, error)) {
 	result := t.ApplyInTurn(r)

@@ -55,7 +55,7 @@ func patience(err error) error {
 }
 
 // starter begins a call that may wait for others in one of the member's turns, and returns how to cancel it.
-type starter[Req, Resp any] func(g *call.Gate, m call.Member, who call.Caller, r Req, done func(Resp, error)) (cancel func())
+type starter[Req, Resp any] func(g *call.Gate, m call.Replica, who call.Caller, r Req, done func(Resp, error)) (cancel func())
 
 // await makes a call that may wait long. When ctx ends, what the call has put down is taken away again.
 func await[Req, Resp any](ctx context.Context, srv *Server, start starter[Req, Resp], r Req) (none Resp, _ error) {
@@ -65,7 +65,7 @@ func await[Req, Resp any](ctx context.Context, srv *Server, start starter[Req, R
 		err  error
 	}
 	who := callerOf(ctx)
-	err := srv.backend.Begin(ctx, func(m call.Member, done func()) func() {
+	err := srv.backend.Begin(ctx, func(m call.Replica, done func()) func() {
 		return start(srv.gate, m, who, r, func(resp Resp, err error) {
 			answer.resp, answer.err = resp, err
 			done()
@@ -78,8 +78,8 @@ func await[Req, Resp any](ctx context.Context, srv *Server, start starter[Req, R
 }
 
 // atOnce is a call that waits for nobody, and so has nothing to cancel.
-func atOnce[Req, Resp any](start func(*call.Gate, call.Member, call.Caller, Req, func(Resp, error))) starter[Req, Resp] {
-	return func(g *call.Gate, m call.Member, who call.Caller, r Req, done func(Resp, error)) func() {
+func atOnce[Req, Resp any](start func(*call.Gate, call.Replica, call.Caller, Req, func(Resp, error))) starter[Req, Resp] {
+	return func(g *call.Gate, m call.Replica, who call.Caller, r Req, done func(Resp, error)) func() {
 		start(g, m, who, r, done)
 		return nil
 	}

@@ -43,7 +43,7 @@ func serveObserve(self any, stream grpc.ServerStream) error {
 
 // observing is call.Observe as a call whose answer is its end.
 func observing(each func(*v3electionpb.LeaderResponse)) starter[*v3electionpb.LeaderRequest, struct{}] {
-	return func(g *call.Gate, m call.Member, who call.Caller, r *v3electionpb.LeaderRequest, done func(struct{}, error)) func() {
+	return func(g *call.Gate, m call.Replica, who call.Caller, r *v3electionpb.LeaderRequest, done func(struct{}, error)) func() {
 		return call.Observe(g, m, who, r, each, func(err error) { done(struct{}{}, err) })
 	}
 }

@@ -87,7 +87,7 @@ func (s *renewals) add(n *renewal) error {
 }
 
 // begin begins all that wait, in a turn.
-func (s *renewals) begin(m call.Member) {
+func (s *renewals) begin(m call.Replica) {
 	s.mu.Lock()
 	batch := s.waiting
 	s.waiting, s.asked = s.spare[:0], false

@@ -39,10 +39,10 @@ type Backend interface {
 	// Wait waits for what a call needs. Its errors are the member's, and ctx's: then the outcome is unknown.
 	Wait(context.Context, call.Need) call.Result
 	// Turn has fn run in one of the member's next turns, without waiting for it. False: the member has ended.
-	Turn(fn func(m call.Member)) bool
+	Turn(fn func(m call.Replica)) bool
 	// Begin has begin run in one of the member's turns and waits until it calls done, in that turn or a later one. When ctx ends first, what
 	// begin returned is called in a turn, and Begin returns at once.
-	Begin(ctx context.Context, begin func(m call.Member, done func()) (cancel func())) error
+	Begin(ctx context.Context, begin func(m call.Replica, done func()) (cancel func())) error
 }
 
 // Config is what the services are told.

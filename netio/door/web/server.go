@@ -21,8 +21,8 @@ import (
 	"github.com/detcd/detcd/node/call"
 )
 
-// Member is what health checks and the version ask. Any goroutine may call it.
-type Member interface {
+// Checked is the member whose health and version are asked. Any goroutine may call it.
+type Checked interface {
 	call.Local
 	// Wait waits for what a call needs.
 	Wait(context.Context, call.Need) call.Result
@@ -55,7 +55,7 @@ type GRPC interface {
 // Server serves HTTP for one member.
 type Server struct {
 	config  Config
-	member  Member
+	member  Checked
 	log     *zap.Logger
 	grpc    GRPC
 	gateway *grpc.ClientConn // nil where there is none
@@ -77,7 +77,7 @@ type Server struct {
 }
 
 // New makes a server that nobody reaches yet: see Serve, ServeMetrics and Ready.
-func New(c Config, m Member, g GRPC) (*Server, error) {
+func New(c Config, m Checked, g GRPC) (*Server, error) {
 	s := &Server{config: c, member: m, log: c.Logger, grpc: g}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.checks, s.checkTotal = newCheckMetrics()

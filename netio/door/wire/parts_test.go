@@ -52,8 +52,8 @@ func TestEncodeRange_InParts(t *testing.T) {
 			e.data.Free()
 			for _, last := range []bool{false, true} {
 				chunk := call.Chunk{Result: result, Last: last, Revision: 7, Count: 9, More: true}
-				e := EncodeChunk(&chunk, node.Status{ID: 1, ClusterID: 2, Term: 3})
-				if want := chunk.Append(nil, node.Status{ID: 1, ClusterID: 2, Term: 3}); !bytes.Equal(e.data.Materialize(), want) {
+				e := EncodeChunk(&chunk, node.Status{ID: 1, ClusterID: 2, Standing: node.Standing{Term: 3}})
+				if want := chunk.Append(nil, node.Status{ID: 1, ClusterID: 2, Standing: node.Standing{Term: 3}}); !bytes.Equal(e.data.Materialize(), want) {
 					t.Errorf("chunk, last %v: it is another one", last)
 				}
 				e.data.Free()
@@ -66,7 +66,7 @@ func TestEncodeRange_InParts(t *testing.T) {
 func rangeOf(t *testing.T, keys, valueBytes int, keysOnly bool) *statemachine.RangeResult {
 	t.Helper()
 	m := statemachine.New()
-	m.Apply(1, 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.Member{ID: 1}}}, true)
+	m.Apply(1, 1, &statemachine.Envelope{Change: &statemachine.MemberChange{Kind: statemachine.AddVoter, Member: statemachine.MemberInfo{ID: 1}}}, true)
 	b := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: 1, Incarnation: 1, Sequence: 1}}
 	for i := range keys {
 		b.Requests = append(b.Requests, &pb.InternalRaftRequest{Put: &pb.PutRequest{Key: fmt.Appendf(nil, "key %08d", i), Value: bytes.Repeat([]byte{byte(i)}, valueBytes)}})

@@ -11,5 +11,5 @@ import (
 // The driver is the member as the doors see it.
 var _ door.Backend = (*driver.Driver)(nil)
 
-// id renders a member's id as etcd does.
+// id writes a member's id as etcd does.
 func id(m port.MemberID) string { return fmt.Sprintf("%x", uint64(m)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// founders reads the cluster that a member founds: all its members, and the ids derived from them. It checks, in etcd's words,
-// that this member is one of them and at the URLs that it advertises.
+// founders reads the flags about the cluster that this member founds. It returns the members and the ids that follow from them. It checks that
+// this member is among them, with the URLs that it advertises. Its errors are in etcd's words.
 func founders(c *Config) (self port.MemberID, cluster uint64, peers []node.Peer, err error) {
 	byName, names, err := parseCluster(c.InitialCluster)
 	if err != nil {
@@ -49,8 +49,8 @@ func founders(c *Config) (self port.MemberID, cluster uint64, peers []node.Peer,
 	return self, node.ClusterIDFor(ids), peers, nil
 }
 
-// parseCluster reads name=URL,name=URL,…; a name may come again with another URL of the same member. URLs come sorted, names in order
-// of appearance.
+// parseCluster reads name=URL,name=URL,…. A name may come again, with another URL of the same member. The result has names in the order in which they
+// came first, and sorted URLs.
 func parseCluster(text string) (byName map[string][]string, names []string, err error) {
 	byName = map[string][]string{}
 	for _, entry := range strings.Split(text, ",") {
@@ -96,7 +96,7 @@ func checkAdvertised(c *Config, inCluster []string) error {
 	return nil
 }
 
-// without is what of a is not in b.
+// without returns what is in a, and not in b.
 func without(a, b []string) (left []string) {
 	for _, s := range a {
 		if !slices.Contains(b, s) {

@@ -11,34 +11,36 @@ import (
 	"github.com/detcd/detcd/netio/logging"
 )
 
-// A process has a number of descriptors, for files and connections alike. Clients must not use up those that the member needs to go on: for
-// its files and its peers. So clients get what is left of them, and are refused beyond that.
+// A process has a limited number of descriptors, for files and connections together. The member needs some of them to go on: for its files and its
+// peers. Clients get what is left. Beyond that, a client's connection is refused.
 
 const (
 	// reservedDescriptors are kept for the member's own files and the connections with members that it knows; etcd keeps as many.
 	reservedDescriptors = 150
-	// metricsLeast, of the reserved ones, are for those who ask after the member's health, which is asked most when clients are too many. Where
-	// there are many descriptors they get more, up to metricsMost: a monitor that leaves its connections open must not stand in another one's way.
+	// metricsLeast of the reserved ones are for connections that ask for the member's health or metrics: that is asked most when there are too many clients.
+	// If there are many descriptors, these connections get more, up to metricsMost. So a monitor that leaves its connections open does not keep
+	// another one out.
 	metricsLeast, metricsMost = 32, 1024
-	// newcomersMost are connections on the peer ports of those who have not said yet who they are: twice, for handshakes and for greetings.
+	// newcomersMost bounds the connections on the peer ports that have not said who they are. There are as many twice: in TLS handshakes, and in
+	// greetings.
 	newcomersMost = 128
-	// fewClients is below what a member should be able to serve.
+	// If there are fewer than fewClients descriptors for clients, the operator is warned.
 	fewClients = 1024
 	// recommendedDescriptors is what distributions set for etcd.
 	recommendedDescriptors = 65536
-	// manyDescriptors stands for no limit.
+	// manyDescriptors is the number that stands for "no limit".
 	manyDescriptors = 1 << 30
-	// descriptorLines is how often lines about the shortage come.
+	// descriptorLines is the least time between two log lines about the shortage.
 	descriptorLines = 10 * time.Second
 )
 
-// descriptors is who may have how many.
+// descriptors says who may have how many descriptors.
 type descriptors struct {
 	limit                       int
 	clients, newcomers, metrics int
 }
 
-// shareDescriptors shares limit out.
+// shareDescriptors shares limit descriptors out.
 func shareDescriptors(limit uint64) (descriptors, error) {
 	d := descriptors{limit: int(min(limit, manyDescriptors))}
 	room := d.limit - reservedDescriptors
@@ -72,7 +74,7 @@ func (s *Server) reserve() error {
 	return nil
 }
 
-// limited bounds the connections of some listeners, and logs what it refuses.
+// limited bounds the connections of some listeners together, and logs it when it refuses some.
 func (s *Server) limited(whose string, most int) *listen.Limit {
 	return listen.NewLimit(most, func(c net.Conn) {
 		if leftOut, ok := s.shortage.Allow(whose); ok {

@@ -11,14 +11,14 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// The flags say who a member is only when it starts for the first time, as with etcd: later it is whoever its data belongs to. So
-// that is kept beside the data, in DIR/IDENTITY; the log holds it too, and refuses to be opened by another.
+// The flags say who a member is only when it starts for the first time, as with etcd. Later its data says so. That is why the identity is kept beside
+// the data, in DIR/IDENTITY. The log holds it as well, and refuses to be opened by another member.
 const (
 	identityName = "IDENTITY"
 	identityText = "cluster %x\nmember %x\n"
 )
 
-// readIdentity returns whose the data directory is; ok is false where nobody has begun yet.
+// readIdentity returns which member the data directory belongs to. ok is false if no member has used it yet.
 func readIdentity(dir *disk.Dir) (self port.MemberID, cluster uint64, ok bool, err error) {
 	path := filepath.Join(dir.Path(), identityName)
 	text, err := os.ReadFile(path)
@@ -35,8 +35,8 @@ func readIdentity(dir *disk.Dir) (self port.MemberID, cluster uint64, ok bool, e
 	return self, cluster, true, nil
 }
 
-// writeIdentity makes the file durable, whole or not at all. By then the log is open: it knows whose it is, and the flags may be wrong where
-// this file was lost. What comes before in a new directory is made again in the same way at the next start.
+// writeIdentity makes the file durable, as a whole or not at all. It is called once the log is open, as the log knows whose it is: if this file was
+// lost, the flags may be wrong. If a first start ends before that, the next start makes everything again in the same way.
 func writeIdentity(dir *disk.Dir, self port.MemberID, cluster uint64) error {
 	path := filepath.Join(dir.Path(), identityName)
 	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

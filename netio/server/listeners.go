@@ -18,7 +18,7 @@ type listener struct {
 	secure  bool        // with TLS
 	tls     *tls.Config // of secure ones, once there are certificates
 	plain   bool
-	served  bool // the doors have it, and will close it
+	served  bool // it was handed to the doors, which will close it
 }
 
 // url is where clients reach the listener.
@@ -33,8 +33,8 @@ func (l *listener) url() string {
 	return u.String()
 }
 
-// openListeners opens a socket for each address in the URLs; http and https URLs with the same address share one. Nobody is served by them
-// yet. Certificates that are made at the first start come later (secureListeners): they need the data directory.
+// openListeners opens a socket for each address in the URLs; http and https URLs with the same address share one. Nobody is served on them
+// yet. They get their certificates later, from secureListeners: those that are made at the first start need the data directory.
 func openListeners(c *Config) (_ []listener, err error) {
 	var all []listener
 	defer func() {

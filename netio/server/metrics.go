@@ -22,7 +22,7 @@ type timings struct {
 }
 
 func newTimings(slowApply time.Duration) *timings {
-	// The bucket bounds are etcd's, so that dashboards fit: 1 ms to 8 s, and for whole snapshots 10 ms to 655 s.
+	// The bounds of the buckets are etcd's, as dashboards expect them: 1 ms to 8 s, and for whole snapshots 10 ms to 655 s.
 	histogram := func(name, help string, start float64, count int) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(start, 2, count)})
 	}
@@ -50,7 +50,7 @@ func (s *Server) wroteLog(t *timings) func(int, time.Duration) {
 	}
 }
 
-// newRegistry is what /metrics shows of the member; the doors add what they measure.
+// newRegistry makes the registry that /metrics shows, with the member's metrics. The doors add theirs.
 func (s *Server) newRegistry(t *timings) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(t.applying.all...)
@@ -67,14 +67,14 @@ func (s *Server) newRegistry(t *timings) *prometheus.Registry {
 	return r
 }
 
-// constant is a metric that is always 1, with what it says in a label.
+// constant is a metric that is always 1. What it has to say stands in a label.
 func constant(name, help, label, value string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}})
 	g.Set(1)
 	return g
 }
 
-// newMemberMetrics are those that are read off the member when somebody asks.
+// newMemberMetrics makes the metrics whose values are read from the member each time somebody asks for them.
 func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 	gauge := func(name, help string, f func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
@@ -115,7 +115,7 @@ func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 	told("etcd_debugging_lease_granted_total", "The total number of granted leases.", func(g node.Status) uint64 { return g.Leases.Granted })
 	told("etcd_debugging_lease_revoked_total", "The total number of revoked leases.", func(g node.Status) uint64 { return g.Leases.Revoked })
 	told("etcd_debugging_lease_renewed_total", "The number of renewed leases seen by the leader.", func(g node.Status) uint64 { return g.Leases.Renewed })
-	// etcd has had the last one under either name.
+	// etcd has had the last metric under both names.
 	for _, name := range []string{"etcd_server_lease_expired_total", "etcd_debugging_server_lease_expired_total"} {
 		told(name, "The total number of expired leases.", func(g node.Status) uint64 { return g.Leases.Expired })
 	}
@@ -124,7 +124,7 @@ func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 		func(g node.Status) uint64 { return g.LateHeartbeats })
 	gauge("etcd_server_snapshot_apply_in_progress_total", "1 if the server is applying the incoming snapshot. 0 if none.",
 		status(func(g node.Status) bool { return g.Installing }))
-	// A gauge in etcd, too.
+	// This is a gauge in etcd, too.
 	gauge("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", func() float64 { return float64(s.walBytes.Load()) })
 	gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed.", func() float64 { return float64(s.driver.Status().Committed) })
 	gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied.", func() float64 { return float64(s.driver.Status().Applied) })
@@ -139,7 +139,7 @@ func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 	return all
 }
 
-// clusterVersion shows the version that the cluster has agreed on, once it has.
+// clusterVersion shows the version that the cluster has agreed on, as soon as there is one.
 type clusterVersion struct{ server *Server }
 
 var clusterVersionDesc = prometheus.NewDesc("etcd_cluster_version",

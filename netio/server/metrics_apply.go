@@ -6,12 +6,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// applying times how committed entries are applied and published. Its methods are called by whoever takes the member's turns.
+// applying measures how long committed entries take to be applied and published. Its methods are called by the one who takes the member's turns.
 type applying struct {
 	slowFrom    time.Duration // an apply that takes longer is counted in slow
-	entry, turn time.Time     // when the entry at hand, and the first one of the turn, began; zero: there is none
-	// took is how long an entry's apply took, and published how long it was from a turn's first committed entry until all of them were published and
-	// answered.
+	entry, turn time.Time     // when the present entry began, and when the first entry of this turn did; zero: there is none
+	// took is how long an entry took to be applied. published is the time from a turn's first committed entry until all of its entries were
+	// published and answered.
 	took, published prometheus.Observer
 	slow            prometheus.Counter
 	all             []prometheus.Collector

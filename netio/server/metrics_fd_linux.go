@@ -15,7 +15,7 @@ func descriptorMetrics() []prometheus.Collector {
 				return 0
 			}
 			defer d.Close()
-			names, _ := d.Readdirnames(-1) // what could be read counts
+			names, _ := d.Readdirnames(-1) // after an error, the names that could be read count
 			return float64(len(names))
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "os_fd_limit", Help: "The file descriptor limit."}, func() float64 {

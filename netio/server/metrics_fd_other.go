@@ -4,5 +4,5 @@ package server
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// descriptorMetrics are left out where the system has no /proc to count in.
+// descriptorMetrics are left out on systems without a /proc to count in.
 func descriptorMetrics() []prometheus.Collector { return nil }

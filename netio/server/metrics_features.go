@@ -2,8 +2,8 @@ package server
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// features are the gates of etcd 3.7 with their stages, and whether what each one stands for is so here, whatever the flags say.
-// TxnModeWriteWithSharedBuffer is about etcd's own insides and stands for nothing here.
+// features are the feature gates of etcd 3.7 with their stages. The last field says whether detcd has the feature: it does not depend on the flags.
+// TxnModeWriteWithSharedBuffer is about the inside of etcd, and means nothing here.
 var features = []struct {
 	name, stage string
 	on          bool
@@ -11,10 +11,10 @@ var features = []struct {
 	{"AllAlpha", "ALPHA", false},
 	{"AllBeta", "BETA", false},
 	{"CompactHashCheck", "ALPHA", false},
-	{"FastLeaseKeepAlive", "BETA", true}, // a renewal does not wait for what else is to be applied
+	{"FastLeaseKeepAlive", "BETA", true}, // a renewal does not wait for other entries to be applied
 	{"InitialCorruptCheck", "ALPHA", false},
 	{"LeaseCheckpoint", "ALPHA", true},
-	{"LeaseCheckpointPersist", "ALPHA", true}, // what remains of a lease is in the log
+	{"LeaseCheckpointPersist", "ALPHA", true}, // the remaining time of a lease is in the log
 	{"PriorityRequest", "ALPHA", false},
 	{"SetMemberLocalAddr", "ALPHA", false},
 	{"StopGRPCServiceOnDefrag", "ALPHA", false},

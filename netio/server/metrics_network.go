@@ -8,7 +8,7 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// networkMetrics are what the transport knows of each peer, read off it when somebody asks. Bytes include the framing.
+// networkMetrics shows what the transport knows of each peer. It asks the transport each time somebody asks for metrics. Bytes include the framing.
 type networkMetrics struct{ server *Server }
 
 var (

@@ -15,8 +15,8 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// peers is the network of a member. It answers other members only once the member has said who they are, so that none is taken for a
-// stranger while the member is still reading its disk; the kernel holds their connections meanwhile.
+// peers is the network of a member. It answers other members only once the member has said who they are. Else one of them could be taken for a
+// stranger while this member still reads its disk. Until then the kernel holds their connections.
 type peers struct {
 	*transport.Transport
 	gate *gate
@@ -32,7 +32,7 @@ func (p *peers) SetPeers(list []port.Peer) {
 	}
 }
 
-// gate holds back what passes through it until it is opened, for good.
+// gate holds back whatever is to pass through it, until it is opened. It is never closed again.
 type gate struct {
 	opened chan struct{}
 	once   sync.Once
@@ -52,7 +52,7 @@ func (l gated) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Close implements net.Listener. It opens the gate, for Accept to see the end.
+// Close implements net.Listener. It opens the gate, so that Accept returns.
 func (l gated) Close() error {
 	err := l.Listener.Close()
 	l.gate.open()
@@ -62,13 +62,14 @@ func (l gated) Close() error {
 // peerSockets are the sockets for other members, before there is a transport behind them.
 type peerSockets struct {
 	listeners []net.Listener
-	// tls is the configuration of those with TLS. It is set once there are certificates: those made at the first start need the data directory.
+	// tls is the configuration of the sockets with TLS. It is set once there are certificates: those that are made at the first start need the data
+	// directory.
 	tls *tls.Config
-	// newcomers is as of transport.Config.
+	// newcomers is that of transport.Config.
 	newcomers int
 }
 
-// listenPeers opens the sockets for other members. Nobody is answered by them yet.
+// listenPeers opens the sockets for other members. Nobody is answered on them yet.
 func listenPeers(c *Config) (s *peerSockets, err error) {
 	s = &peerSockets{}
 	if slices.ContainsFunc(c.ListenPeerURLs, listen.Secure) && !c.PeerTLS.Enabled() && !c.PeerTLS.Auto {
@@ -87,7 +88,7 @@ func listenPeers(c *Config) (s *peerSockets, err error) {
 	return s, err
 }
 
-// close ends sockets that no transport has taken.
+// close closes the sockets that no transport has taken over.
 func (s *peerSockets) close() error {
 	var errs []error
 	for _, l := range s.listeners {
@@ -96,8 +97,8 @@ func (s *peerSockets) close() error {
 	return errors.Join(errs...)
 }
 
-// openPeers makes the transport behind sockets, which are its own from then on. removed is called when another member says that this one was
-// removed from the cluster: no member's id is ever used again, so one of them is enough to believe it.
+// openPeers makes the transport behind the sockets, and the transport owns them from then on. removed is called when another member says that this
+// one was removed from the cluster. The word of one member is enough, as no member's id is ever used again.
 func openPeers(c *Config, sockets *peerSockets, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), removed func(),
 	roundTrip func(port.MemberID, time.Duration), log port.Logger) (*peers, error) {
 	var dialling *tls.Config

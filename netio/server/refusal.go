@@ -9,15 +9,15 @@ import (
 	"github.com/detcd/detcd/node/wal"
 )
 
-// lived says whether a member has run in this data directory. detcd 0.1.0 wrote nothing down of that: there, who has a name has lived.
+// lived says whether a member has run in this data directory. detcd 0.1.0 did not write that down: in its directories, a member with an identity has run.
 func (s *Server) lived() bool { return s.dir.Lived() || s.known && s.dir.Early() }
 
-// restore is the way on where data is gone.
+// restore says what to do when data is gone.
 const restore = "put back a copy of both directories that was made while the member was stopped. " +
 	"This version can't rebuild a member from its peers or from a snapshot of the keys yet: member changes and backups come with a later one. " +
 	"Do not start it with empty directories: its cluster relies on what it had acknowledged"
 
-// waysOn adds to the refusal of a member to start what the operator can do. The node that refuses knows files only, not where they are.
+// waysOn adds what the operator can do to the error of a member that refuses to start. The node that refuses knows its files, but not where they are.
 func (s *Server) waysOn(err error) error {
 	dirs := fmt.Sprintf("log in %s, snapshots in %s; nothing was changed", s.dir.WAL().Dir(), s.dir.Snapshots().Dir())
 	switch {

@@ -1,5 +1,5 @@
-// Package server puts one member together for the real world: data directory, peer transport, driver and doors. It decides nothing but
-// the order in which these start and stop, and who the member is. What they do is theirs.
+// Package server puts one member together for the real world: data directory, peer transport, driver and doors. It decides who the member is, and in
+// which order these parts start and stop. It decides nothing else.
 //
 // Concurrency: a Server's methods may be called by any goroutine.
 package server
@@ -35,7 +35,7 @@ type Server struct {
 	config Config
 	log    *zap.Logger
 	dir    *disk.Dir
-	// descriptors says who may have how many; clients and metrics hold the doors' connections to that; shortage thins out the lines about it.
+	// descriptors says who may have how many. clients and metrics bound the doors' connections accordingly. shortage makes log lines about it rare.
 	descriptors      descriptors
 	clients, metrics *listen.Limit
 	shortage         *logging.Rarely
@@ -44,7 +44,7 @@ type Server struct {
 	sockets          *peerSockets // for other members, until the transport has them
 	peers            *peers
 	door             *door.Door
-	// listeners wait for the member to be ready; their connections queue up in the kernel meanwhile.
+	// listeners are not served before the member is ready. Until then their connections queue up in the kernel.
 	listeners []listener
 	known     bool  // the data directory says who the member is
 	started   bool  // the member takes turns
@@ -75,7 +75,7 @@ func Start(c Config) (_ *Server, err error) {
 	if err := s.reserve(); err != nil {
 		return nil, err
 	}
-	// The sockets first: where a port is in use, no data directory is left behind.
+	// The sockets come first: if a port is in use, no data directory is left behind.
 	if s.listeners, err = openListeners(&s.config); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (s *Server) identify() (self port.MemberID, cluster uint64, founding []node
 	}
 	if s.known = known; known {
 		s.log.Info("server has already been initialized", zap.String("data-dir", s.config.DataDir))
-		// Should the member have died before its log began, it must found its cluster still; the flags are then the same as before.
+		// If the member died before its log began, it still has to found its cluster. Then the flags are the same as before.
 		if again, sameCluster, peers, err := founders(&s.config); err == nil && again == self && sameCluster == cluster {
 			founding = peers
 		}
@@ -133,7 +133,7 @@ func (s *Server) identify() (self port.MemberID, cluster uint64, founding []node
 	return self, cluster, founding, nil
 }
 
-// secure makes the certificates that are to be made.
+// secure makes the certificates that the configuration asks it to make.
 func (s *Server) secure() error {
 	c := &s.config
 	if err := c.ClientTLS.makeAuto(filepath.Join(c.DataDir, "fixtures", "client"), hosts(c.ListenClientURLs)); err != nil {
@@ -171,7 +171,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	if err != nil {
 		return s.waysOn(err)
 	}
-	// The log is this member's, so the flags have told the truth: only then they are written down.
+	// The log is this member's, so the flags were right. Only now they are written down.
 	if !s.known {
 		if err := writeIdentity(s.dir, self, cluster); err != nil {
 			return err
@@ -215,11 +215,11 @@ func (s *Server) openDoor(t *timings) (err error) {
 
 func electionTicks(c *Config) int { return int(c.ElectionTimeout / c.HeartbeatInterval) }
 
-// requestTimeout is how long a request may take, as etcd has it.
+// requestTimeout is how long a request may take, as with etcd.
 func requestTimeout(c *Config) time.Duration { return 5*time.Second + 2*c.ElectionTimeout }
 
-// join publishes this member's name and client URLs in its cluster, which takes a quorum, and then lets clients in. By then the cluster has
-// a version: clients ask for it first of all, and decide by it what they can do.
+// join publishes this member's name and client URLs in its cluster, which takes a quorum. It waits until the cluster has a version: clients ask
+// for that first of all, and decide by it what they can do. Then it lets clients in.
 func (s *Server) join() {
 	if !s.publish() || !s.awaitVersion() {
 		return
@@ -230,7 +230,7 @@ func (s *Server) join() {
 	close(s.ready)
 }
 
-// versionPause is between two looks at the cluster version, which the leader decides on when it begins to lead.
+// versionPause is the time between two looks at the cluster version. The leader sets the version when it begins to lead.
 const versionPause = 5 * time.Millisecond
 
 // awaitVersion waits until this member knows the cluster version. False: the server closes.
@@ -298,14 +298,14 @@ func (s *Server) serve(t door.Traffic) {
 		}
 		level := zap.InfoLevel
 		if logging.ForPerson(s.log) {
-			level = zap.DebugLevel // sayReady says it all in one line
+			level = zap.DebugLevel // sayReady tells a person all of this in one line
 		}
 		s.log.Log(level, how, zap.String("address", l.Addr().String()))
 		l.served = true
 	}
 }
 
-// sayReady says that clients are served, in etcd's words, which programs wait for; to a person also where.
+// sayReady logs that clients are served. The words are etcd's, as programs wait for them. To a person it also says where.
 func (s *Server) sayReady() {
 	const ready = "ready to serve client requests"
 	if !logging.ForPerson(s.log) {
@@ -325,10 +325,10 @@ func (s *Server) sayReady() {
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Failed delivers an error when the member can't go on: its disk failed, its data is not what it was (node.ErrBootstrapped, node.ErrDataLost), or
-// it was removed from its cluster (node.ErrRemoved). It serves nobody then.
+// it was removed from its cluster (node.ErrRemoved). From then on it serves nobody.
 func (s *Server) Failed() <-chan error { return s.driver.Failed() }
 
-// ClientAddr is the address of the first listener for clients: the real port, where the URL said 0.
+// ClientAddr is the address of the first listener for clients. If the URL has port 0, it has the real one.
 func (s *Server) ClientAddr() net.Addr {
 	for i := range s.listeners {
 		if s.listeners[i].traffic != door.Metrics {
@@ -338,19 +338,19 @@ func (s *Server) ClientAddr() net.Addr {
 	return nil
 }
 
-// Close stops the member: no new requests, leadership handed over, those under way answered. What is left when ctx is done is cut off, as by a
-// crash, and reported; nothing acknowledged is lost.
+// Close stops the member. It takes no new requests, hands the leadership over, and answers the requests under way. What is left when ctx is done is
+// cut off as by a crash, and the error says so. Nothing that was acknowledged is lost.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() { s.closed = s.close(ctx) })
 	return s.closed
 }
 
-// close ends whatever has been begun.
+// close ends all parts that have started.
 func (s *Server) close(ctx context.Context) error {
 	var errs []error
 	s.cancel()
 	if s.started {
-		// The member first: it answers what waits in it, so that the doors have nothing to wait for but sending.
+		// The member comes first. It answers all that waits in it; then the doors have only to send the answers.
 		errs = append(errs, s.driver.Stop(ctx))
 	}
 	s.joining.Wait()
@@ -374,7 +374,7 @@ func (s *Server) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// expired is a context for an end that waits for nothing.
+// expired is a context that is done already, for an end that waits for nothing.
 func expired() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

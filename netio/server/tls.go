@@ -22,16 +22,16 @@ import (
 
 // TLS is how one kind of connection is secured: with clients, or between members.
 type TLS struct {
-	// CertFile and KeyFile are this side's certificate. They are read again at each handshake, so that they can be renewed.
+	// CertFile and KeyFile are this side's certificate. They are read at each handshake, so they can be renewed while the member runs.
 	CertFile, KeyFile string
-	// DialCertFile and DialKeyFile take their place where this member dials.
+	// DialCertFile and DialKeyFile, unless empty, take their place when this member dials.
 	DialCertFile, DialKeyFile string
 	// TrustedCAFile holds the authorities that the other side's certificate must come from; empty: those that the system trusts.
-	// ClientCertAuth asks for a certificate; so does a TrustedCAFile, as with etcd.
+	// ClientCertAuth demands a certificate of the other side. A TrustedCAFile does so, too, as with etcd.
 	TrustedCAFile  string
 	ClientCertAuth bool
-	// CRLFile lists revoked certificates. AllowedCNs and AllowedHostnames, unless empty, must hold a name of the
-	// other side's certificate.
+	// CRLFile lists revoked certificates. If AllowedCNs or AllowedHostnames are not empty, the other side's certificate must have one of these
+	// names.
 	CRLFile                      string
 	AllowedCNs, AllowedHostnames []string
 	// Auto makes a self-signed certificate at the first start, valid for AutoYears.
@@ -42,7 +42,7 @@ type TLS struct {
 	MinVersion, MaxVersion uint16
 }
 
-// Enabled tells whether there is a certificate to serve with.
+// Enabled says whether there is a certificate to serve with.
 func (t *TLS) Enabled() bool { return t.CertFile != "" && t.KeyFile != "" }
 
 // check says what is missing, before anything is started.
@@ -56,7 +56,7 @@ func (t *TLS) check() error {
 	return nil
 }
 
-// base is what both directions have in common.
+// base returns what the configurations for listening and for dialling have in common.
 func (t *TLS) base() (*tls.Config, error) {
 	if err := t.check(); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (t *TLS) client() (*tls.Config, error) {
 			return nil, err
 		}
 	}
-	// A certificate made by the peer itself has no authority to check it against (etcd does the same).
+	// A certificate that the peer has made itself comes from no authority, so it can't be checked. (etcd does the same.)
 	c.InsecureSkipVerify = t.Auto && t.TrustedCAFile == ""
 	return c, nil
 }
@@ -136,7 +136,7 @@ func pool(file string) (*x509.CertPool, error) {
 	return p, nil
 }
 
-// verify looks at the other side's certificate beyond what the authority says.
+// verify checks what no authority vouches for: whether the other side's certificate was revoked, and whether its name is allowed.
 func (t *TLS) verify(s tls.ConnectionState) error {
 	if len(s.PeerCertificates) == 0 {
 		return nil
@@ -154,7 +154,7 @@ func (t *TLS) verify(s tls.ConnectionState) error {
 	return nil
 }
 
-// checkRevoked reads the list at each handshake, so that it can be renewed.
+// checkRevoked reads the list at each handshake, so it can be renewed while the member runs.
 func (t *TLS) checkRevoked(certs []*x509.Certificate) error {
 	if t.CRLFile == "" {
 		return nil
@@ -180,8 +180,8 @@ func (t *TLS) checkRevoked(certs []*x509.Certificate) error {
 	return nil
 }
 
-// makeAuto makes the self-signed certificate of Auto below dir, unless it is there from an earlier start, and points CertFile and
-// KeyFile at it. Files that are given win.
+// makeAuto makes the self-signed certificate of Auto below dir, unless an earlier start has made it, and has CertFile and KeyFile name it. If the
+// configuration names files, these are used instead.
 func (t *TLS) makeAuto(dir string, hosts []string) error {
 	if !t.Auto || t.Enabled() {
 		return nil

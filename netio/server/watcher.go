@@ -18,9 +18,9 @@ type watcher struct {
 	// changes counts the leaders seen.
 	changes atomic.Uint64
 	failed  atomic.Bool
-	// applying times what the member applies, by the turns' goroutine alone.
+	// applying measures how long applying takes. Only the goroutine that takes the turns uses it.
 	applying *applying
-	// snapshots is told of those that were sent.
+	// snapshots is told of each snapshot that was sent.
 	snapshots snapshotSends
 }
 

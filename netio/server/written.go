@@ -7,12 +7,12 @@ import (
 	"github.com/detcd/detcd/node/port"
 )
 
-// writeObserver is a disk that tells of what is written to its files, for the metrics.
+// writeObserver is a disk that reports what is written to its files, for the metrics.
 type writeObserver struct {
 	port.Disk
 	// wrote is told of each write: how many bytes, and how long it took. Nil: nobody is.
 	wrote func(n int, took time.Duration)
-	// closed is told, when a file that was written to is closed, how long its writes and syncs took. Nil: nobody is.
+	// closed is called when a file that was written to is closed. It is told how long the file's writes and syncs took. Nil: nobody is.
 	closed func(busy time.Duration)
 }
 

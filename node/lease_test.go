@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -20,85 +19,6 @@ const tick = defaultTickInterval
 
 // since returns the time that has passed.
 func (c *cluster) since(i port.Instant) time.Duration { return c.now.Sub(i) }
-
-func TestLease_EndsAfterItsTTLWithItsKeys(t *testing.T) {
-	c := newCluster(t, 3, nil)
-	l := c.elect(1)
-	l.apply(grant(7, 2))
-	granted := c.now
-	c.seat(2).apply(put("a", 7))
-	c.run(2*time.Second - c.since(granted) - tick)
-	if !l.has(7) {
-		t.Fatal("the lease ended before its TTL")
-	}
-	c.until("the lease ends on every member", func() bool {
-		return !slices.ContainsFunc(c.seats, func(s *seat) bool { return s.has(7) })
-	})
-	if d := c.since(granted); d > 2*time.Second+3*tick {
-		t.Errorf("it ended after %v", d)
-	}
-	if n := l.member.served.Load().view.Keys(); n != 0 {
-		t.Errorf("%d keys are left", n)
-	}
-	c.run(5 * time.Second)
-	if n := len(l.revokes(7)); n != 1 {
-		t.Errorf("its end was put into the log %d times", n)
-	}
-	counts := l.member.Status().Leases
-	if want := (LeaseCounts{Granted: 1, Revoked: 1, Expired: 1}); counts != want {
-		t.Errorf("counted %+v, want %+v", counts, want)
-	}
-}
-
-func TestLease_IsKeptAliveThroughEveryMember(t *testing.T) {
-	for _, n := range []int{1, 3} {
-		c := newCluster(t, n, nil)
-		l := c.elect(1)
-		l.apply(grant(7, 2))
-		for range 10 {
-			for _, s := range c.seats {
-				o := s.renew(7)
-				c.until("the renewal is answered", o.come)
-				if o.value != 2 || o.err != nil {
-					t.Fatalf("member %d of %d: TTL %d, error %v", s.id, n, o.value, o.err)
-				}
-				if at := s.timeToLive(7); at.Granted != 2 || at.Remaining < 1 || !at.Found {
-					t.Fatalf("member %d of %d: %+v", s.id, n, at)
-				}
-			}
-			c.run(time.Second)
-		}
-		for _, s := range c.seats {
-			o := s.renew(8)
-			c.until("the renewal is answered", o.come)
-			if o.value != 0 || o.err != nil {
-				t.Errorf("a lease that never was: TTL %d, error %v", o.value, o.err)
-			}
-			if at := s.timeToLive(8); at != (LeaseTTL{}) {
-				t.Errorf("a lease that never was: %+v", at)
-			}
-		}
-	}
-}
-
-// A leader that is cut off may be deposed for all it knows.
-func TestLease_ADeposedLeaderAcknowledgesNoRenewal(t *testing.T) {
-	c := newCluster(t, 3, nil)
-	old := c.elect(1)
-	old.apply(grant(7, 60))
-	old.cut = true
-	o := old.renew(7)
-	ttl := &outcome[LeaseTTL]{}
-	old.turn(func() { old.member.TimeToLive(7, ttl.is(c)) })
-	c.leader()
-	c.until("the request times out", o.come)
-	if o.value != 0 || !errors.Is(o.err, rpctypes.ErrGRPCNoLeader) || ttl.err == nil {
-		t.Fatalf("TTL %d, error %v; time error %v", o.value, o.err, ttl.err)
-	}
-	if old.member.leases.lessor != nil {
-		t.Error("the deposed leader keeps deadlines")
-	}
-}
 
 // What was asked of a leader in vain is asked of the next one.
 func TestLease_QuestionsGoOnToTheNextLeader(t *testing.T) {

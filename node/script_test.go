@@ -41,7 +41,7 @@ import (
 //	stop 1               end it in good order
 //	messages append,…    tell of messages of these kinds from now on; messages none: of none
 //	status               a line for each member
-//	leases 1             what this member has counted of leases
+//	leases 1             what this member has counted of leases, and how many deadlines it keeps
 //	log 1                the committed entries that this member applied in this life
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -226,8 +226,9 @@ func (s *script) command(t *testing.T, d *datadriven.TestData, words []string) {
 	case "status":
 		s.status()
 	case "leases":
-		n := member(0).member.Status().Leases
-		s.say("granted %d, renewed %d, revoked %d, of these expired %d", n.Granted, n.Renewed, n.Revoked, n.Expired)
+		st := member(0).member.Status()
+		n := st.Leases
+		s.say("granted %d, renewed %d, revoked %d, of these expired %d; keeps the deadlines of %d", n.Granted, n.Renewed, n.Revoked, n.Expired, st.LeasesHeld)
 	case "log":
 		for _, e := range member(0).entries {
 			s.told = append(s.told, fmt.Sprintf("%d/%d %s", e.index, e.term, e))

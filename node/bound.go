@@ -5,6 +5,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // errTermOver is the answer to a bound proposal that has not left, or may not have, when the term ended.
@@ -17,6 +19,12 @@ var errTermOver = errors.New("node: the term of a proposal is over")
 func (p *proposals) proposeBound(request *pb.InternalRaftRequest, done func(Applied, error)) {
 	p.wanted = true
 	p.window.AddFirst(p.now(), proposal{request: request, term: p.term}, proto.Size(request), done)
+}
+
+// proposeRaise is proposeBound for a raise of the cluster's format version.
+func (p *proposals) proposeRaise(to format.Version, done func(Applied, error)) {
+	p.wanted = true
+	p.window.AddFirst(p.now(), proposal{raise: to, term: p.term}, 0, done)
 }
 
 // boundWait says whether bound requests are in no batch yet.

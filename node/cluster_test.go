@@ -55,7 +55,11 @@ type seat struct {
 	// paused members do nothing; what comes to them waits.
 	paused  bool
 	held    []event
-	cut     bool // from all others
+	cut     bool           // from all others
+	known   format.Version // the newest that its next member reads; 0: all
+	formats port.Formats   // as its member says
+	// greeted are the lives of others, with what they say, that its member was told of.
+	greeted map[port.MemberID]greeting
 	entries []entry
 	failed  error
 	lines   map[port.Level][]string // logged
@@ -65,6 +69,12 @@ type seat struct {
 type entry struct {
 	index, term uint64
 	batch       *statemachine.Envelope // nil: none
+}
+
+// greeting is what a life of a member says.
+type greeting struct {
+	life    int
+	formats port.Formats
 }
 
 const (
@@ -106,17 +116,26 @@ func newSeats(t *testing.T, n int, change func(*Config)) *cluster {
 
 func (s *seat) open() {
 	s.c.t.Helper()
+	if err := s.tryOpen(); err != nil {
+		s.c.t.Fatalf("member %d: %v", s.id, err)
+	}
+}
+
+// tryOpen opens the member, or says why it does not start.
+func (s *seat) tryOpen() error {
 	s.life++
 	config := s.c.config
-	config.ID = s.id
+	config.ID, config.KnownFormat = s.id, s.known
+	s.greeted = make(map[port.MemberID]greeting)
 	s.c.lives++
 	config.Life = s.c.lives
 	m, err := Open(config, Ports{Clock: s, Network: s, WALDisk: s.disk, SnapshotDisk: s.disk, WALLane: s, SnapshotLane: s, ReachLane: s, Logger: s, Observer: s})
 	if err != nil {
-		s.c.t.Fatalf("member %d: %v", s.id, err)
+		return err
 	}
 	s.member, s.failed = m, nil
 	m.EndTurn()
+	return nil
 }
 
 // kill ends the member's life; what it has written stays.
@@ -321,11 +340,31 @@ func (s *seat) Send(to port.MemberID, _ port.Class, payload []byte) {
 func (c *cluster) deliver(from, to port.MemberID, payload []byte) {
 	d := c.seat(to)
 	d.schedule(hop, func() {
-		if !d.cut {
+		if !d.cut && d.meets(c.seat(from)) && d.member.failed == nil {
 			d.member.Receive(from, payload)
 		}
 	})
 }
+
+// meets has both members hear each other's greeting, and says whether they may have dealings with each other.
+func (s *seat) meets(o *seat) bool {
+	s.hear(o)
+	if o.member != nil && !o.paused {
+		o.hear(s)
+	}
+	return s.formats.Needs <= o.formats.Reads.Newest && o.formats.Needs <= s.formats.Reads.Newest
+}
+
+// hear has the member told what another one says, unless it was told already.
+func (s *seat) hear(o *seat) {
+	if g := (greeting{o.life, o.formats}); s.greeted[o.id] != g {
+		s.greeted[o.id] = g
+		s.member.Greeted(o.id, g.formats)
+	}
+}
+
+// SetFormats implements port.Network.
+func (s *seat) SetFormats(f port.Formats) { s.formats = f }
 
 // SetPeers implements port.Network.
 func (s *seat) SetPeers([]port.Peer) {}

@@ -69,5 +69,6 @@ func (m *Member) listDuties() duties {
 		&m.snapshots,
 		&m.stop,
 		&m.removed,
+		&m.versions,
 	}
 }

@@ -33,6 +33,7 @@ func (m *Member) install(a *transfer.Arrived) {
 	m.writer.marked = savedSnapshot{a.Mark.Index, a.Bytes}
 	m.snapshots.replaced(a.Mark)
 	m.peersChanged = true
+	m.versions.tell()
 	if m.proposals.seenBeyond() {
 		m.proposals.endAsOldCopy(fmt.Sprintf("the snapshot of entry %d has requests of this member", a.Mark.Index))
 		return

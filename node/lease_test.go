@@ -275,6 +275,7 @@ func TestLease_ANewLeaderCatchesUpBeforeItKeepsDeadlines(t *testing.T) {
 func TestLease_RenewalTakesBackACheckpointOnItsWay(t *testing.T) {
 	c := newCluster(t, 3, func(c *Config) { c.LeaseCheckpointInterval = 2 * time.Second })
 	l := c.elect(1)
+	c.until("the format version is raised", func() bool { return l.member.machine.Format() == format.Newest })
 	l.apply(grant(7, 10))
 	c.lose = func(from, _ port.MemberID, payload []byte) bool { return from == 1 && isAppend(payload) }
 	c.until("a checkpoint is proposed", func() bool {

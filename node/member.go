@@ -38,6 +38,7 @@ type Member struct {
 	snapshots   snapshots
 	stop        stop
 	removed     removed
+	versions    versions
 	duties      duties
 
 	peersChanged bool // and the network was not told yet
@@ -69,6 +70,7 @@ func newMember(config Config, ports Ports) *Member {
 	m.snapshots = snapshots{core: c, views: &m.views, writer: &m.writer, retention: &m.retention, receiving: m.transfers.receiver.Expecting}
 	m.stop = stop{core: c, writer: &m.writer, shutDown: m.shutDown}
 	m.removed = removed{core: c, views: &m.views, writer: &m.writer}
+	m.versions = versions{core: c, raise: m.proposals.proposeRaise}
 	m.duties = m.listDuties()
 	return m
 }

@@ -38,6 +38,8 @@ func Open(config Config, ports Ports) (*Member, error) {
 		return nil, err
 	}
 	m.publish()
+	m.versions.tell()
+	m.versions.note(recovered.Entries)
 	m.setPeers()
 	if m.proposals.seenBeyond() {
 		m.later(func() { m.proposals.endAsOldCopy("its snapshot has requests of this member") })
@@ -70,12 +72,12 @@ func (m *Member) recover(r *wal.Recovered) error {
 	m.entries.hardState, m.entries.past, m.entries.snapshot = r.HardState, m.catchUps.past, m.offers.offer
 	if r.Snapshot != nil {
 		if err := m.snapshots.load(*r.Snapshot); err != nil {
-			return fmt.Errorf("load the snapshot: %w", err)
+			return fmt.Errorf("load the snapshot: %w", m.readableSnapshot(err))
 		}
 		m.entries.reset(r.Snapshot.Index, r.Snapshot.Term)
 		m.entries.reachBack(r.History)
 	}
-	if err := checkRecovered(r, m.machine); err != nil {
+	if err := errors.Join(checkRecovered(r, m.machine), m.checkReadable(r.Entries)); err != nil {
 		return err
 	}
 	m.entries.append(r.Entries)

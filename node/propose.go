@@ -12,6 +12,7 @@ import (
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/window"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Applied is the answer to a proposal that was applied.
@@ -49,7 +50,8 @@ type proposals struct {
 }
 
 type proposal struct {
-	request *pb.InternalRaftRequest
+	request *pb.InternalRaftRequest // nil: there is a raise
+	raise   format.Version          // of the cluster's format version; 0: none
 	// term is the only one in which it may be put into the log; 0: any. See proposeBound.
 	term uint64
 }
@@ -131,7 +133,8 @@ func (p *proposals) Take(waiting []proposed) int {
 	for n := range waiting {
 		size += waiting[n].Bytes
 		full := n == p.config.MaxBatchRequests || size > p.config.MaxBatchBytes
-		if n > 0 && (full || waiting[n].Ask.term != waiting[0].Ask.term) {
+		alone := waiting[n].Ask.raise != 0 || waiting[0].Ask.raise != 0
+		if n > 0 && (full || alone || waiting[n].Ask.term != waiting[0].Ask.term) {
 			return n
 		}
 	}
@@ -162,9 +165,11 @@ func (p *proposals) Send(f *batchFlight) bool {
 // pack makes the envelope of a flight.
 func (p *proposals) pack(f *batchFlight) {
 	e := &statemachine.Envelope{Origin: statemachine.Origin{Proposer: uint64(p.config.ID), Incarnation: p.incarnation, Sequence: f.Number}}
-	e.Requests = make([]*pb.InternalRaftRequest, len(f.Requests))
-	for i := range f.Requests {
-		e.Requests[i] = f.Requests[i].Ask.request
+	if e.Raise = f.Requests[0].Ask.raise; e.Raise == 0 {
+		e.Requests = make([]*pb.InternalRaftRequest, len(f.Requests))
+		for i := range f.Requests {
+			e.Requests[i] = f.Requests[i].Ask.request
+		}
 	}
 	f.Load = parcel{envelope: e, encoded: e.Encode(p.machine.Format()), term: f.Requests[0].Ask.term}
 }

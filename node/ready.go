@@ -62,6 +62,7 @@ func holdVoteRequests(messages []*raftpb.Message) []*raftpb.Message {
 func (m *Member) dispatch(msg *raftpb.Message) {
 	switch msg.GetTo() {
 	case raft.LocalAppendThread:
+		m.versions.note(msg.GetEntries())
 		m.writer.add(msg, m.installs(msg))
 	case raft.LocalApplyThread:
 		for _, e := range msg.GetEntries() {
@@ -159,6 +160,9 @@ func (m *Member) applyEnvelope(index, term uint64, data []byte) {
 	leases := concernsLeases(e.Requests)
 	results, fresh := m.machine.Apply(index, term, e, own || leases)
 	m.relays.applied(e)
+	if e.Raise != 0 && fresh {
+		m.versions.raised()
+	}
 	if leases && fresh {
 		m.leases.note(e.Requests, results)
 	}

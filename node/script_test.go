@@ -16,6 +16,7 @@ import (
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal/crashdisk"
 	"github.com/detcd/detcd/statemachine"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // TestScripts runs the protocol scripts in testdata: commands to the members of a small cluster, and below each what came of it. A change of what
@@ -24,7 +25,7 @@ import (
 //
 // Commands. A member is named by its number; times are since the script began.
 //
-//	cluster members=3 [down=3] [catch-up=ENTRIES] [snapshot=ENTRIES] [retain=BYTES] [segment=BYTES] [checkpoint=DURATION]
+//	cluster members=3 [older=3] [down=3] [catch-up=ENTRIES] [snapshot=ENTRIES] [retain=BYTES] [segment=BYTES] [checkpoint=DURATION]
 //	                     members listed as down are not started
 //	elect 2              have this member lead, and wait until it does
 //	put 1 KEY VALUE      ask member 1; wait for the answer. Likewise: delete 1 KEY, compact 1 REVISION, get 1 KEY (linearizable), peek 1 KEY
@@ -38,6 +39,8 @@ import (
 //	kill 1, start 1      end its process; start it again from its disk
 //	power 1              end it by a loss of power: what was not synced is gone
 //	wipe 1               end it and empty its disk; restore 1 puts the disk back that it had
+//	upgrade 1, older 1   end it, and start it with the newest build, or with one that reads one format version less
+//	versions             the format version of each member's state
 //	stop 1               end it in good order
 //	messages append,…    tell of messages of these kinds from now on; messages none: of none
 //	status               a line for each member
@@ -114,7 +117,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 	n, catchUp, snapshot, retain, segment := 3, 0, 0, 0, 0
 	checkpoint := ""
-	down := make(map[port.MemberID]bool)
+	down, older := make(map[port.MemberID]bool), make(map[port.MemberID]bool)
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "members":
@@ -127,6 +130,10 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 			a.Scan(t, 0, &retain)
 		case "segment":
 			a.Scan(t, 0, &segment)
+		case "older":
+			for _, id := range a.Vals {
+				older[memberID(t, id)] = true
+			}
 		case "down":
 			for _, id := range a.Vals {
 				down[memberID(t, id)] = true
@@ -153,6 +160,9 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 	s.c.tell = func(m *seat, line string) { s.say("%d %s", m.id, line) }
 	s.c.lose = s.passes
 	for _, m := range s.c.seats {
+		if older[m.id] {
+			m.known = format.Newest - 1
+		}
 		if !down[m.id] {
 			m.open()
 		}
@@ -212,6 +222,24 @@ func (s *script) command(t *testing.T, d *datadriven.TestData, words []string) {
 		m := member(0)
 		m.entries = nil
 		m.open()
+	case "upgrade", "older":
+		m := member(0)
+		if m.known = 0; d.Cmd == "older" {
+			m.known = format.Newest - 1
+		}
+		m.kill()
+		m.entries = nil
+		if err := m.tryOpen(); err != nil {
+			s.say("%d can't start: %v", m.id, err)
+		}
+	case "versions":
+		for _, m := range c.seats {
+			if m.member == nil {
+				s.told = append(s.told, fmt.Sprintf("%d is down", m.id))
+				continue
+			}
+			s.told = append(s.told, fmt.Sprintf("%d is at format version %d and reads up to %d", m.id, m.member.machine.Format(), m.member.config.KnownFormat))
+		}
 	case "stop":
 		m, done := member(0), false
 		m.turn(func() { m.member.Stop(func() { done = true }) })
@@ -439,6 +467,9 @@ func messageText(payload []byte) (kind, text string) {
 func (e entry) String() string {
 	if e.batch == nil {
 		return "of raft's"
+	}
+	if e.batch.Raise != 0 {
+		return fmt.Sprintf("from %d: raise to format version %d", e.batch.Proposer, e.batch.Raise)
 	}
 	parts := make([]string, 0, len(e.batch.Requests))
 	for _, r := range e.batch.Requests {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Status is what a member says of itself, as of its last turn.
@@ -33,6 +34,8 @@ type Status struct {
 	// long keeps memory; OldestView is the log index of the oldest, the published one included.
 	PinnedViews int
 	OldestView  uint64
+	// Format is the cluster's format version, as far as this member has applied the log.
+	Format format.Version
 	// Failed says why the member can't go on; nil while it can.
 	Failed error
 }
@@ -51,6 +54,7 @@ func (m *Member) Status() Status {
 		PendingProposals: m.proposals.window.Count(),
 		PendingReads:     m.reads.window.Count(),
 		ProposalsFailed:  m.proposals.window.Failed(),
+		Format:           m.machine.Format(),
 		SlowReads:        m.reads.window.Retried(),
 		ReadsFailed:      m.reads.window.Failed(),
 		LateHeartbeats:   m.heartbeats.late,

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3"
@@ -155,4 +156,10 @@ func (t *transfers) Settle() {
 func (t *transfers) Failed() bool { return t.failed != nil }
 
 // Fail implements transfer.Follower.
-func (t *transfers) Fail(err error) { t.fail(err) }
+func (t *transfers) Fail(err error) {
+	if outdated := t.readableSnapshot(err); errors.Is(outdated, ErrOutdated) {
+		t.halt(outdated)
+		return
+	}
+	t.fail(err)
+}

@@ -33,6 +33,7 @@ type seat struct {
 	runs      *prng.Source // draws the number of each run (node.Config.Life)
 	losses    *prng.Source // draws what the operator does when a member refuses to start
 	diskState
+	build build
 }
 
 // resident is a member in one life: it takes the host's events to the member, and what the member tells its observer to the checks.
@@ -79,7 +80,7 @@ func (s *seat) boot(mayDie bool) {
 	s.hurts = s.hurtsNow()
 	res := &resident{seat: s}
 	cfg := s.run.setup.Node
-	cfg.ID, cfg.Life = s.peer.ID, s.runs.Uint64()
+	cfg.ID, cfg.Life, cfg.KnownFormat = s.peer.ID, s.runs.Uint64(), s.build.known
 	setup := &s.run.setup
 	ports := node.Ports{
 		Clock:        s.host.Clock(),
@@ -115,7 +116,7 @@ func (s *seat) boot(mayDie bool) {
 		s.bootSoon()
 	case err != nil:
 		s.host.Crash(false)
-		if !s.excused(err) {
+		if !s.tooOld(err) && !s.excused(err) {
 			s.run.fail(&Failure{Promise: "recoverability", Story: fmt.Sprintf("%s can't start: %v", s.name, err)})
 			return
 		}
@@ -168,7 +169,13 @@ func (s *seat) crash(power bool) {
 }
 
 // Receive implements world.Process.
-func (r *resident) Receive(from port.MemberID, payload []byte) { r.member.Receive(from, payload) }
+func (r *resident) Receive(from port.MemberID, payload []byte) {
+	r.seat.reads(payload)
+	r.member.Receive(from, payload)
+}
+
+// Greeted implements world.Process.
+func (r *resident) Greeted(from port.MemberID, f port.Formats) { r.member.Greeted(from, f) }
 
 // EndTurn implements world.Process.
 func (r *resident) EndTurn() {
@@ -240,14 +247,15 @@ func (r *resident) Failed(err error) {
 	s := r.seat
 	s.run.story.say("%s fails: %v", s.name, err)
 	r.failed = true
-	refused, outdated := s.forgetful(err), s.outdated(err)
-	if !refused && !outdated && !s.excused(err) {
+	refused, outdated, tooOld := s.forgetful(err), s.outdated(err), s.tooOld(err)
+	if !refused && !outdated && !tooOld && !s.excused(err) {
 		s.run.fail(&Failure{Promise: "availability", Story: fmt.Sprintf("%s failed without a fault of its disk: %v", s.name, err)})
 		return
 	}
 	switch {
 	case outdated:
 		s.run.counts.FoundOut++
+	case tooOld:
 	case !refused:
 		s.run.counts.Failed++
 	}

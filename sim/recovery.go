@@ -71,6 +71,9 @@ func (r *Run) audit(s *seat, served func()) {
 
 // agreed says whether nothing is under way and all members have applied the same entries.
 func (r *Run) agreed() bool {
+	if !r.raised() {
+		return false
+	}
 	var first uint64
 	for i, s := range r.present() {
 		if s.now == nil {

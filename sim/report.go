@@ -24,9 +24,13 @@ func (r *Result) Line() string {
 // Explain tells what a failed run was about: it runs the seed again to hear the story. Where porcupine found the history wrong, it
 // is drawn as a page of HTML into the file that create makes.
 func Explain(r Result, create func(name string) (path string, file io.WriteCloser, err error)) string {
-	told := Simulate(Options{Seed: r.Seed, Story: true})
+	told := Simulate(Options{Seed: r.Seed, Story: true, Mixed: r.Mixed})
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d broke the promise of %s\n%s\nreplay it with: go test ./sim -seed=%d\n", r.Seed, r.Failure.Promise, r.Failure.Story, r.Seed)
+	again := fmt.Sprintf("go test ./sim -seed=%d", r.Seed)
+	if r.Mixed {
+		again = fmt.Sprintf("go run ./cmd/detcd-sim -seed=%d -mixed", r.Seed)
+	}
+	fmt.Fprintf(&b, "seed %d broke the promise of %s\n%s\nreplay it with: %s\n", r.Seed, r.Failure.Promise, r.Failure.Story, again)
 	if told.Fingerprint != r.Fingerprint {
 		fmt.Fprintf(&b, "and it is not deterministic: run again, its fingerprint is %016x, not %016x\n", told.Fingerprint, r.Fingerprint)
 	}
@@ -154,6 +158,9 @@ func (c *Counts) add(o Counts) {
 	c.Aged += o.Aged
 	c.FoundOut += o.FoundOut
 	c.VotesLost += o.VotesLost
+	c.Upgraded += o.Upgraded
+	c.SteppedBack += o.SteppedBack
+	c.TooOld += o.TooOld
 	c.Judged += o.Judged
 	c.Undecided += o.Undecided
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Seed uint64
 	// Trace, if not nil, gets a line for each event (see world.Tracer).
 	Trace io.Writer
+	// Mixed has the run begin with members of two builds, also where the seed does not say so.
+	Mixed bool
 	// Story asks for a readable account of the run; it costs a lot.
 	Story bool
 }
@@ -65,6 +67,8 @@ type Run struct {
 	lostVote *lostVote // a member that is to crash as it asks for votes; nil: none
 
 	lull    int64 // until this time clients make no requests
+	mixed   bool  // members of two builds
+	forced  bool  // Options.Mixed
 	healed  bool  // trouble is over
 	quiet   bool  // clients make no more requests
 	failure *Failure
@@ -98,7 +102,9 @@ type Counts struct {
 	Barred, LetIn                         uint64 // members that did not start after that; members that began anew, as nobody knew them
 	Aged, FoundOut                        uint64 // old copies put in the place of a member's disks; runs that ended as they found that out
 	VotesLost                             uint64 // members that were crashed as they asked for votes, or had just got them
-	Judged, Undecided                     uint64 // requests that porcupine judged, or could not in time
+	// Upgraded and SteppedBack are members that were started with a newer or an older build; TooOld of the latter found that their cluster had gone on.
+	Upgraded, SteppedBack, TooOld uint64
+	Judged, Undecided             uint64 // requests that porcupine judged, or could not in time
 }
 
 // Result is what came of a run.
@@ -106,6 +112,7 @@ type Result struct {
 	Seed        uint64
 	Fingerprint uint64
 	Members     int
+	Mixed       bool // as Options.Mixed
 	Simulated   time.Duration
 	Events      uint64
 	Ops         int
@@ -127,7 +134,7 @@ func Simulate(o Options) Result {
 		tracer = world.NewTracer(o.Trace)
 	}
 	r := newRun(o.Seed, tracer)
-	r.story.telling = o.Story
+	r.story.telling, r.forced = o.Story, o.Mixed
 	r.guarded(r.live)
 	fingerprint := r.world.Fingerprint()
 	if r.failure == nil {
@@ -138,7 +145,7 @@ func Simulate(o Options) Result {
 			r.fail(&Failure{Promise: "trace", Story: "the trace can't be written: " + err.Error()})
 		}
 	}
-	return Result{Seed: o.Seed, Fingerprint: fingerprint, Members: len(r.seats), Simulated: r.world.Now(), Events: r.world.Count(),
+	return Result{Seed: o.Seed, Fingerprint: fingerprint, Members: len(r.seats), Mixed: r.forced, Simulated: r.world.Now(), Events: r.world.Count(),
 		Ops: len(r.history), World: r.world.Counts, Counts: r.counts, Failure: r.failure, Story: r.account(), Picture: r.checks.picture}
 }
 
@@ -192,6 +199,7 @@ func (r *Run) now() int64 { return int64(r.world.Now()) }
 // live is the course of a run: trouble, recovery, and recovery once more from nothing but what the disks hold.
 func (r *Run) live() {
 	r.addSeats()
+	r.pickMixed(r.forced)
 	r.pickLate()
 	for _, s := range r.seats {
 		r.faultAfter(s.boots.Duration(0, time.Second)+s.late, func() {
@@ -221,6 +229,7 @@ func (r *Run) live() {
 	r.deposals()
 	r.wipes()
 	r.oldCopies()
+	r.upgrades()
 	r.lostVotes()
 	r.advance(r.setup.Trouble, nil)
 	r.heal()

@@ -51,6 +51,7 @@ type flags struct {
 	trace       string
 	batch       bool
 	pictures    string
+	mixed       bool
 }
 
 func run(args []string, out io.Writer) error {
@@ -69,6 +70,7 @@ func run(args []string, out io.Writer) error {
 	set.StringVar(&f.trace, "trace", "", "with -seed: write a line for each event to this `file`")
 	set.StringVar(&f.pictures, "pictures", os.TempDir(), "`directory` for pictures of histories that are wrong")
 	set.BoolVar(&f.batch, "batch", false, "run seeds in this process and print results for a detcd-sim that started it")
+	set.BoolVar(&f.mixed, "mixed", false, "begin each run of several members with two builds, of which the older reads one format version less")
 	if err := set.Parse(args); err != nil {
 		return flag.ErrHelp
 	}
@@ -85,7 +87,7 @@ func run(args []string, out io.Writer) error {
 
 // runOne runs one seed here.
 func runOne(f flags, out io.Writer) error {
-	o := sim.Options{Seed: f.one}
+	o := sim.Options{Seed: f.one, Mixed: f.mixed}
 	if f.trace != "" {
 		file, err := os.Create(f.trace)
 		if err != nil {
@@ -131,7 +133,7 @@ func runBatch(f flags, out io.Writer) error {
 	enc := json.NewEncoder(out)
 	for seed := f.from; seed < f.from+f.seeds; seed++ {
 		before := cpuTime()
-		r := sim.Simulate(sim.Options{Seed: seed})
+		r := sim.Simulate(sim.Options{Seed: seed, Mixed: f.mixed})
 		rep := report{Result: r, Line: r.Line(), CPU: cpuTime() - before}
 		if r.Failure != nil {
 			rep.Story = sim.Explain(r, picturesIn(f.pictures))

@@ -96,7 +96,7 @@ func (m *many) stopped() bool {
 
 // batch has a process run seeds. It returns how many were reported; the process is killed when one takes too long.
 func (m *many) batch(from, n uint64) (done uint64, err error) {
-	cmd := exec.Command(m.self, "-batch", fmt.Sprintf("-from=%d", from), fmt.Sprintf("-seeds=%d", n), "-pictures="+m.flags.pictures)
+	cmd := exec.Command(m.self, "-batch", fmt.Sprintf("-from=%d", from), fmt.Sprintf("-seeds=%d", n), "-pictures="+m.flags.pictures, fmt.Sprintf("-mixed=%v", m.flags.mixed))
 	cmd.Stderr = os.Stderr
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
@@ -178,6 +178,7 @@ network      %d messages: %d lost, %d blocked, %d repeated
 members      %d changes of leader, %d snapshots installed, %d batches twice in the log, %d compactions carried out
 empty disks  %d members started late; %d lost their disks: %d times one was refused, %d began anew as nobody knew them
 old copies   %d put back while all members were down; %d times the member found it out
+two builds   %d members upgraded, %d stepped back, %d of them after their cluster had gone on
 lost votes   %d times a member crashed as it asked for votes, or had just got them
 catching up  %d snapshots and %d times old entries of the log sent; %d members away under load, %d of them level by a snapshot
 requests     %d: %d answered, %d refused, %d unknown; porcupine judged %d, could not decide %d
@@ -195,6 +196,7 @@ speed        %d simulated seconds in %.1f CPU seconds, %.1f s of wall clock
 		c.Leaders, c.Installed, c.Duplicates, c.Removals,
 		c.Late, c.Wiped, c.Barred, c.LetIn,
 		c.Aged, c.FoundOut,
+		c.Upgraded, c.SteppedBack, c.TooOld,
 		c.VotesLost,
 		c.SnapshotsSent, c.LogsSent, c.Lags, c.LagSnapshots,
 		t.Ops, c.Answered, c.Refused, c.Unknown, c.Judged, c.Undecided,

@@ -29,6 +29,7 @@ import (
 type Driven interface {
 	calls.Replica
 	Receive(from port.MemberID, payload []byte)
+	Greeted(from port.MemberID, f port.Formats)
 	TryLinearize() (*View, bool)
 	Stop(done func())
 	EndTurn()
@@ -148,6 +149,11 @@ func (d *Driver) Status() Status { return *d.status.Load() }
 // Receive hands the member a message from another one. It blocks while the inbox is full. The payload belongs to the member.
 func (d *Driver) Receive(from port.MemberID, payload []byte) {
 	d.inbox.pushMessage(from, payload)
+}
+
+// Greeted tells the member what another one says of format versions. It does not wait.
+func (d *Driver) Greeted(from port.MemberID, f port.Formats) {
+	d.inbox.push(item{kind: itemGreeting, from: from, formats: f})
 }
 
 // Fail makes err what Failed delivers; the first one counts. It is for the member's observer, and does not block.
@@ -270,6 +276,8 @@ func (d *Driver) handle(it *item) {
 		d.begin(it.call)
 	case itemDone:
 		it.fn()
+	case itemGreeting:
+		d.member.Greeted(it.from, it.formats)
 	case itemStop:
 		d.member.Stop(func() { d.finished = true })
 	}

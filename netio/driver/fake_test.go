@@ -59,6 +59,8 @@ func (f *fake) enter() func() {
 	return func() { f.turning.Store(false) }
 }
 
+func (f *fake) Greeted(port.MemberID, port.Formats) {}
+
 func (f *fake) Receive(_ port.MemberID, payload []byte) {
 	defer f.enter()()
 	f.received = append(f.received, string(payload))

@@ -15,6 +15,7 @@ const (
 	itemCall                    // call
 	itemDone                    // fn
 	itemStop
+	itemGreeting // from, formats
 )
 
 // item is one thing for a turn to handle.
@@ -22,6 +23,7 @@ type item struct {
 	kind    itemKind
 	from    port.MemberID
 	payload []byte
+	formats port.Formats
 	call    *call
 	fn      func()
 }

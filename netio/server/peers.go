@@ -99,7 +99,8 @@ func (s *peerSockets) close() error {
 
 // openPeers makes the transport behind the sockets, and the transport owns them from then on. removed is called when another member says that this
 // one was removed from the cluster. The word of one member is enough, as no member's id is ever used again.
-func openPeers(c *Config, sockets *peerSockets, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte), removed func(),
+func openPeers(c *Config, sockets *peerSockets, self port.MemberID, cluster uint64, deliver func(port.MemberID, []byte),
+	greeted func(port.MemberID, port.Formats), removed func(),
 	roundTrip func(port.MemberID, time.Duration), log port.Logger) (*peers, error) {
 	var dialling *tls.Config
 	var err error
@@ -120,7 +121,7 @@ func openPeers(c *Config, sockets *peerSockets, self port.MemberID, cluster uint
 		listeners[i] = gated{listeners[i], g}
 	}
 	t := transport.New(transport.Config{
-		Self: self, Cluster: cluster, Listeners: listeners, TLS: dialling, Deliver: deliver, Logger: log, Newcomers: sockets.newcomers,
+		Self: self, Cluster: cluster, Listeners: listeners, TLS: dialling, Deliver: deliver, Greeted: greeted, Logger: log, Newcomers: sockets.newcomers,
 		ObserveRoundTrip: roundTrip,
 		Refused: func(by port.MemberID, why transport.Verdict) {
 			if why == transport.RemovedMember {

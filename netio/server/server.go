@@ -151,7 +151,7 @@ func (s *Server) startMember(self port.MemberID, cluster uint64, founding []node
 	logger := logging.NewPort(s.log)
 	s.driver = driver.New(driver.Options{ObserveTurn: t.applying.turnEnded})
 	s.watcher = &watcher{driver: s.driver, log: logger, self: self, applying: t.applying, snapshots: t.snapshots}
-	if s.peers, err = openPeers(c, s.sockets, self, cluster, s.driver.Receive, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
+	if s.peers, err = openPeers(c, s.sockets, self, cluster, s.driver.Receive, s.driver.Greeted, func() { s.watcher.Failed(node.ErrRemoved) }, t.roundTrips.observe, logger); err != nil {
 		return err
 	}
 	m, err := node.Open(node.Config{

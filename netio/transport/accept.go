@@ -12,6 +12,7 @@ import (
 
 	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // acceptPause is how long accepting rests after an error, such as too many open files.
@@ -59,12 +60,13 @@ func (t *Transport) admit(g *guest, secure *tls.Conn) {
 		g = t.secure(g, secure)
 	}
 	var p *peer
+	var reads format.Range
 	if g != nil {
-		p = t.identify(g)
+		p, reads = t.identify(g)
 	}
 	stop()
 	if p != nil {
-		p.hear(conn)
+		p.hear(conn, reads)
 	}
 }
 
@@ -85,14 +87,14 @@ func (t *Transport) secure(g *guest, secure *tls.Conn) *guest {
 	return next
 }
 
-// identify finds out which peer a guest is. Nil: it is none.
-func (t *Transport) identify(g *guest) *peer {
-	p, err := t.welcome(g.conn)
+// identify hears who a guest is, and which format versions it reads. Nil: no peer.
+func (t *Transport) identify(g *guest) (*peer, format.Range) {
+	p, reads, err := t.welcome(g.conn)
 	// Whoever comes and goes without a word only wanted to see whether the port is open. That is not worth a line.
 	if thrown := t.greeters.leave(g); err != nil && !thrown && !errors.Is(err, io.EOF) && t.strange.first(strangerKey(g.conn, err)) {
 		t.log(port.Warn, "refused a connection on the peer address", "remote-addr", g.conn.RemoteAddr(), "error", err)
 	}
-	return p
+	return p, reads
 }
 
 // handshake makes the TLS connection, or fails in time.
@@ -127,38 +129,46 @@ func (t *Transport) noteThrown(g *guest) {
 	}
 }
 
-// welcome reads a greeting and answers it. It returns the peer whose connection this is.
-func (t *Transport) welcome(conn net.Conn) (*peer, error) {
+// welcome reads a greeting and answers it. It returns the peer whose connection this is, and which format versions that reads.
+func (t *Transport) welcome(conn net.Conn) (*peer, format.Range, error) {
 	if err := conn.SetDeadline(time.Now().Add(t.config.DialTimeout)); err != nil {
-		return nil, err
+		return nil, format.Range{}, err
 	}
 	g, err := readGreeting(conn)
 	if err != nil {
-		return nil, err
+		return nil, format.Range{}, err
 	}
+	reads := g.formats.Reads.Known()
 	verdict, p := t.judge(g)
-	if _, err := conn.Write(t.greet(g.from, verdict)); err != nil {
-		return nil, fmt.Errorf("answer a greeting: %w", err)
+	if verdict == Welcome || verdict == WrongFormat {
+		t.greeted(g)
+	}
+	said := verdict
+	if verdict == WrongFormat && g.formats.Reads.Newest == 0 {
+		said = WrongVersion // detcd 0.1.0 has no word for the other
+	}
+	if _, err := conn.Write(t.greet(g.from, said)); err != nil {
+		return nil, reads, fmt.Errorf("answer a greeting: %w", err)
 	}
 	if verdict != Welcome {
-		return nil, &strangerError{from: g.from, cluster: g.cluster, verdict: verdict}
+		return nil, reads, &strangerError{from: g.from, cluster: g.cluster, verdict: verdict}
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return nil, err
+		return nil, reads, err
 	}
-	return p, nil
+	return p, reads, nil
 }
 
 // hear takes messages from a connection that the peer has dialled, until the connection ends. A newer connection of the peer takes its place.
-func (p *peer) hear(conn net.Conn) {
+func (p *peer) hear(conn net.Conn, reads format.Range) {
 	p.mu.Lock()
 	if p.incoming != nil {
 		_ = p.incoming.Close()
 	}
-	p.incoming = conn
+	p.incoming, p.incomingReads = conn, reads
 	p.stats.incomingSince.Store(time.Now().UnixNano())
 	p.mu.Unlock()
-	if p.wanted.Err() != nil { // the peer was removed meanwhile, and remove did not see this connection
+	if p.wanted.Err() != nil || p.t.readable(reads) != nil { // the peer was removed, or outdated, meanwhile, and remove or outdate did not see this connection
 		return
 	}
 	p.hurry() // a peer that dials can be dialled

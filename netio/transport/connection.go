@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // batchBytes is about how much is written at a time; it may be a frame more. An urgent message waits for one such write at most.
@@ -25,12 +27,18 @@ func (p *peer) dial(attempt int) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.introduce(ctx, conn); err != nil {
+	reads, err := p.introduce(ctx, conn)
+	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	p.mu.Lock()
-	p.outgoing, p.url = conn, url
+	if err := p.t.readable(reads); err != nil { // SetFormats came meanwhile, and did not see conn
+		p.mu.Unlock()
+		_ = conn.Close()
+		return nil, err
+	}
+	p.outgoing, p.url, p.outgoingReads = conn, url, reads
 	p.direct, p.rest = directWriter(conn), nil
 	for i := range p.queues {
 		p.queues[i].rewind()
@@ -44,33 +52,40 @@ func (p *peer) dial(attempt int) (net.Conn, error) {
 	return conn, nil
 }
 
-// introduce greets the other side, and checks that the peer answers, and nobody else.
-func (p *peer) introduce(ctx context.Context, conn net.Conn) error {
+// introduce greets the other side, and checks that the peer answers, and nobody else. It returns which format versions the peer reads.
+func (p *peer) introduce(ctx context.Context, conn net.Conn) (reads format.Range, err error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
-			return err
+			return reads, err
 		}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := conn.Write(p.t.greet(p.id, Welcome)); err != nil {
-		return fmt.Errorf("greet: %w", err)
+		return reads, fmt.Errorf("greet: %w", err)
 	}
 	g, err := readGreeting(conn)
+	if err == nil && g.cluster == p.t.config.Cluster && g.from == p.id {
+		p.t.greeted(g)
+	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("greet: %w", err)
+		return reads, fmt.Errorf("greet: %w", err)
 	case g.verdict != Welcome:
 		if p.t.config.Refused != nil && g.cluster == p.t.config.Cluster && g.from == p.id {
 			p.t.config.Refused(p.id, g.verdict)
 		}
-		return fmt.Errorf("refused by %x of cluster %x: %v", uint64(g.from), g.cluster, g.verdict)
+		return reads, fmt.Errorf("refused by %x of cluster %x: %v", uint64(g.from), g.cluster, g.verdict)
 	case g.cluster != p.t.config.Cluster || g.from != p.id || g.to != p.t.config.Self:
-		return fmt.Errorf("%x of cluster %x answered in place of the peer", uint64(g.from), g.cluster)
+		return reads, fmt.Errorf("%x of cluster %x answered in place of the peer", uint64(g.from), g.cluster)
 	case !g.commonVersion():
-		return fmt.Errorf("the peer speaks versions %d to %d of the peer protocol", g.oldest, g.version)
+		return reads, fmt.Errorf("the peer speaks versions %d to %d of the peer protocol", g.oldest, g.version)
 	}
-	return conn.SetDeadline(time.Time{})
+	reads = g.formats.Reads.Known()
+	if err := p.t.readable(reads); err != nil {
+		return reads, err
+	}
+	return reads, conn.SetDeadline(time.Time{})
 }
 
 // serve writes what is queued until the connection fails, or there is nothing more to do.

@@ -12,11 +12,15 @@
 //
 // Both sides say who they are before anything else, the dialler first; numbers are little-endian:
 //
-//	0        8         10       12        13     16        24     32   40     44
-//	| magic  | version | oldest | verdict | zero | cluster | from | to | zero | crc |
+//	0        8         10       12        13      14      15      16        24     32   40     44
+//	| magic  | version | oldest | verdict | reads | up to | needs | cluster | from | to | zero | crc |
 //
 // version and oldest are the newest and the oldest version of this protocol that the sender speaks. Both sides then use the newest version that
 // both speak. The verdict in the answer says whether the dialler is let in, or why not. The crc is a CRC-32C of all bytes before it.
+//
+// reads and up to are the oldest and the newest of the cluster's format versions (package format) that the sender reads, and needs is the newest that
+// what it sends may have. All three are zero in detcd 0.1.0, which reads version 1, and which does not look there in what it is sent. Where one side
+// does not read what the other needs there is no connection, in either direction: so nobody is sent what it can't read.
 //
 // # Frames
 //

@@ -8,12 +8,13 @@ import (
 	"io"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // protocolVersion is what this version speaks, and protocolOldest the oldest that it still can.
 const (
-	protocolVersion = 1
-	protocolOldest  = 1
+	protocolVersion = format.Wire
+	protocolOldest  = format.WireOldest
 )
 
 const (
@@ -34,6 +35,7 @@ const (
 	UnknownMember         // the dialler is no member of the cluster, as far as the other one knows
 	RemovedMember         // the dialler was a member and has been removed
 	WrongVersion          // there is no version of the protocol that both speak
+	WrongFormat           // the dialler does not read the format version that the other one may send
 )
 
 // String says the reason in words, to follow "refused: ".
@@ -51,6 +53,8 @@ func (v Verdict) String() string {
 		return "removed from the cluster"
 	case WrongVersion:
 		return "no common version of the peer protocol"
+	case WrongFormat:
+		return "its build does not read the cluster's format version; a newer build of detcd is needed there"
 	}
 	return fmt.Sprintf("verdict %d", uint8(v))
 }
@@ -59,6 +63,7 @@ func (v Verdict) String() string {
 type greeting struct {
 	version, oldest uint16
 	verdict         Verdict
+	formats         port.Formats
 	cluster         uint64
 	from, to        port.MemberID
 }
@@ -68,7 +73,7 @@ func (g greeting) encode() []byte {
 	b = append(b, greetingMagic...)
 	b = binary.LittleEndian.AppendUint16(b, g.version)
 	b = binary.LittleEndian.AppendUint16(b, g.oldest)
-	b = append(b, byte(g.verdict), 0, 0, 0)
+	b = append(b, byte(g.verdict), byte(g.formats.Reads.Oldest), byte(g.formats.Reads.Newest), byte(g.formats.Needs))
 	b = binary.LittleEndian.AppendUint64(b, g.cluster)
 	b = binary.LittleEndian.AppendUint64(b, uint64(g.from))
 	b = binary.LittleEndian.AppendUint64(b, uint64(g.to))
@@ -90,6 +95,7 @@ func decodeGreeting(b []byte) (greeting, error) {
 		version: binary.LittleEndian.Uint16(b[8:]),
 		oldest:  binary.LittleEndian.Uint16(b[10:]),
 		verdict: Verdict(b[12]),
+		formats: port.Formats{Reads: format.Range{Oldest: format.Version(b[13]), Newest: format.Version(b[14])}, Needs: format.Version(b[15])},
 		cluster: binary.LittleEndian.Uint64(b[16:]),
 		from:    port.MemberID(binary.LittleEndian.Uint64(b[24:])),
 		to:      port.MemberID(binary.LittleEndian.Uint64(b[32:])),

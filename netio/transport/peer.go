@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // peer is another member: what waits for it, and the connection that carries it there.
@@ -38,6 +39,8 @@ type peer struct {
 	// outgoing and incoming are the connections in use, nil for none; url is where outgoing leads to.
 	outgoing, incoming net.Conn
 	url                string
+	// outgoingReads and incomingReads are which format versions the other ends of these read.
+	outgoingReads, incomingReads format.Range
 }
 
 func newPeer(t *Transport, q port.Peer) *peer {
@@ -108,6 +111,19 @@ func (p *peer) redirect(urls []string) {
 		_ = p.outgoing.Close() // run dials anew
 	}
 	p.hurry()
+}
+
+// outdate ends the connections whose other ends do not read what this member needs.
+func (p *peer) outdate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outgoing != nil && p.t.readable(p.outgoingReads) != nil {
+		_ = p.outgoing.Close() // nothing that is sent from now on goes there
+		p.direct = nil
+	}
+	if p.incoming != nil && p.t.readable(p.incomingReads) != nil {
+		_ = p.incoming.Close()
+	}
 }
 
 // remove ends the peer and its connections.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/detcd/detcd/netio/logging"
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Config of a transport. Fields with a default in brackets may be zero.
@@ -25,6 +28,9 @@ type Config struct {
 	// Deliver takes the messages that arrive; the payload is the receiver's. It may block to slow the sender down, but must
 	// return once the member has ended.
 	Deliver func(from port.MemberID, payload []byte)
+	// Greeted is told what a peer says of format versions, each time that it greets: before anything of that connection is delivered. Nil: nobody is. It
+	// must not call the transport.
+	Greeted func(from port.MemberID, f port.Formats)
 	// Logger takes log lines; required.
 	Logger port.Logger
 	// Refused is told when another member refuses this one, each time that happens. Nil: nobody is.
@@ -84,6 +90,8 @@ type Transport struct {
 	handshakes, greeters lobby
 	rare                 *logging.Rarely
 
+	formats atomic.Pointer[port.Formats]
+
 	mu      sync.RWMutex
 	peers   map[port.MemberID]*peer
 	removed map[port.MemberID]bool // members that were peers, and are no longer
@@ -108,6 +116,7 @@ func New(c Config) *Transport {
 		l.size, l.thrown = t.config.Newcomers, t.noteThrown
 	}
 	t.strange.init()
+	t.formats.Store(&port.Formats{})
 	t.closing, t.beginClose = context.WithCancel(context.Background())
 	for _, l := range t.config.Listeners {
 		t.workers.Go(func() { t.accept(l) })
@@ -154,6 +163,31 @@ func (t *Transport) SetPeers(peers []port.Peer) {
 	}
 }
 
+// SetFormats implements port.Network.
+func (t *Transport) SetFormats(f port.Formats) {
+	t.formats.Store(&f) // first: whoever connects from now on looks at it
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, p := range t.peers {
+		p.outdate()
+	}
+}
+
+// readable says whether who reads these format versions can read all that this member may send; an error says what is missing.
+func (t *Transport) readable(by format.Range) error {
+	if needs := t.formats.Load().Needs; needs > by.Newest {
+		return fmt.Errorf("the peer's build reads %v, and the cluster has come to version %d: a newer build of detcd is needed there", by, needs)
+	}
+	return nil
+}
+
+// greeted hands on what a peer says of format versions.
+func (t *Transport) greeted(g greeting) {
+	if t.config.Greeted != nil {
+		t.config.Greeted(g.from, g.formats)
+	}
+}
+
 func (t *Transport) peer(id port.MemberID) *peer {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -176,6 +210,8 @@ func (t *Transport) judge(g greeting) (Verdict, *peer) {
 		return RemovedMember, nil
 	case p == nil:
 		return UnknownMember, nil
+	case t.readable(g.formats.Reads.Known()) != nil:
+		return WrongFormat, nil
 	}
 	return Welcome, p
 }
@@ -218,8 +254,8 @@ func (t *Transport) Close(ctx context.Context) error {
 
 // greet is what this member says to another.
 func (t *Transport) greet(to port.MemberID, v Verdict) []byte {
-	return greeting{version: protocolVersion, oldest: protocolOldest, verdict: v, cluster: t.config.Cluster, from: t.config.Self,
-		to: to}.encode()
+	return greeting{version: protocolVersion, oldest: protocolOldest, verdict: v, formats: *t.formats.Load(), cluster: t.config.Cluster,
+		from: t.config.Self, to: to}.encode()
 }
 
 // now is the time since the transport began, in nanoseconds, as pings carry it.

@@ -9,6 +9,8 @@ package port
 import (
 	"errors"
 	"time"
+
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // MemberID names a member of the cluster; it is etcd's member id and raft's node id. Zero is nobody.
@@ -57,6 +59,18 @@ type Network interface {
 	// SetPeers tells the network which members there are and where (peer URLs), each time that changes. Members that are not
 	// in the list are no longer sent to nor listened to. It does not block.
 	SetPeers(peers []Peer)
+	// SetFormats tells the network what this member says of format versions when it greets another, each time that changes. A member that does not
+	// read f.Needs is neither sent to nor listened to from this call on. What others say is told to this member (node.Member.Greeted) before
+	// anything that they have sent afterwards. It does not block.
+	SetFormats(f Formats)
+}
+
+// Formats is what a member says of format versions.
+type Formats struct {
+	// Reads are the versions that it reads; zero: it does not say, as members of detcd 0.1.0 do not.
+	Reads format.Range
+	// Needs is the newest version that anything may have which it sends: whoever hears it has to read that. Zero: it does not say.
+	Needs format.Version
 }
 
 // Peer is a member as the network sees it.

@@ -35,6 +35,7 @@ import (
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/node/wal"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 const (
@@ -43,7 +44,7 @@ const (
 	tempSuffix   = ".tmp"
 	partSuffix   = ".part"
 	magic        = "detcdSNP"
-	version      = 1
+	version      = format.Snapshot
 	frameBytes   = 24
 	headerBytes  = 48 // payload without the conf state
 	trailerBytes = 20

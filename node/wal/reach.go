@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 // Reach says how far a log is known to be durable, and what its state is there. It is kept in a file of its own, away from the log (see ReachFile).
@@ -37,7 +38,7 @@ const (
 	ReachSlots   = 4
 	reachTemp    = "reach.tmp"
 	reachPage    = 4096
-	reachVersion = 1
+	reachVersion = format.Reach
 	reachBytes   = 96
 )
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 const (
@@ -15,7 +16,7 @@ const (
 	tempSuffix  = ".tmp"
 	sizeUnit    = 4096
 	magic       = "detcdWAL"
-	version     = 1
+	version     = format.Log
 	headerBytes = 120 // payload without the conf state
 
 	hasHard = 1

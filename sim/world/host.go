@@ -24,6 +24,8 @@ type Host struct {
 	lanes  []*Lane
 	disks  []*Disk
 	peers  []port.Peer
+	says   port.Formats // what this life's member says in greetings
+	heard  []heard      // by the index of the host that it was told of
 
 	unrest int64 // when the life last began or went on after a pause, or the disks' speed last changed
 
@@ -45,6 +47,8 @@ type Host struct {
 type Process interface {
 	// Receive takes a message from the network.
 	Receive(from port.MemberID, payload []byte)
+	// Greeted is told what another member says of format versions, before anything else that comes from its life.
+	Greeted(from port.MemberID, f port.Formats)
 	// EndTurn is called after each event that called into the member, or once after several of them (see JoinTurns).
 	EndTurn()
 }
@@ -81,7 +85,8 @@ func (h *Host) Begin() {
 	h.w.acting = h
 	h.unrest = h.w.now
 	h.lanes = h.lanes[:0]
-	h.peers = nil
+	h.peers, h.says = nil, port.Formats{}
+	clear(h.heard)
 	h.clock = newClock(h)
 	for _, d := range h.disks {
 		d.reopen()
@@ -162,7 +167,9 @@ func (h *Host) take(e event) {
 			h.w.Counts.Lost++
 			return
 		}
-		h.member.Receive(port.MemberID(e.from), e.payload)
+		if h.w.net.meet(e, h) {
+			h.member.Receive(port.MemberID(e.from), e.payload)
+		}
 	default:
 		e.fn()
 	}

@@ -75,6 +75,49 @@ func (d *Door) SetPeers(peers []port.Peer) {
 	}
 }
 
+// SetFormats says what the host says in greetings.
+func (d *Door) SetFormats(f port.Formats) {
+	if d.epoch == d.host.epoch {
+		d.host.says = f
+	}
+}
+
+// heard is the greeting of another host's life.
+type heard struct {
+	epoch uint32
+	says  port.Formats
+}
+
+// meet stands for the greetings on the connection that a message came by: the receiver is told of the sender's. A message of an earlier life of the sender
+// came by a connection of that life. It says whether the receiver takes the message. Where one of the two does not read what the other may send, there is no
+// connection: then the sender is told of the receiver's greeting, as whoever dials is.
+func (n *Net) meet(e event, to *Host) bool {
+	src := n.byID[e.from]
+	if e.epochFrom == src.epoch && src.up {
+		to.hear(src)
+	}
+	reads, says := to.says.Reads.Known().Newest, src.says.Reads.Known().Newest
+	if e.needs <= reads && to.says.Needs <= says {
+		return true
+	}
+	n.w.Counts.Outdated++
+	if src.up && src.member != nil && e.epochFrom == src.epoch {
+		src.Do(0, Greeting, func() { src.hear(to) })
+	}
+	return false
+}
+
+// hear tells the host's member of another one's greeting, unless it was told already.
+func (h *Host) hear(o *Host) {
+	for len(h.heard) <= o.index {
+		h.heard = append(h.heard, heard{})
+	}
+	if said := (heard{o.epoch, o.says}); h.heard[o.index] != said {
+		h.heard[o.index] = said
+		h.member.Greeted(port.MemberID(o.id), o.says)
+	}
+}
+
 func (h *Host) knows(id uint64) bool {
 	for i := range h.peers {
 		if uint64(h.peers[i].ID) == id {
@@ -103,7 +146,7 @@ func (d *Door) Send(to port.MemberID, class port.Class, payload []byte) {
 		return
 	}
 	l := &n.links[h.index][dest.index]
-	e := event{kind: Message, host: dest, from: h.id, payload: payload, sum: sum}
+	e := event{kind: Message, host: dest, from: h.id, epochFrom: h.epoch, needs: h.says.Needs, payload: payload, sum: sum}
 	lost, repeated := n.chance.Permille(l.weather.Loss), n.chance.Permille(l.weather.Repeat)
 	if l.blocked > 0 {
 		h.w.Counts.Blocked++

@@ -1,5 +1,7 @@
 package world
 
+import "github.com/detcd/detcd/statemachine/format"
+
 // event is something that will happen.
 type event struct {
 	kind  Kind
@@ -8,9 +10,11 @@ type event struct {
 	fn    func()
 
 	// Of messages only.
-	from    uint64
-	payload []byte
-	sum     uint64 // payload's hash when it was sent
+	from      uint64
+	epochFrom uint32         // the sender's life
+	needs     format.Version // what the sender said that a reader needs
+	payload   []byte
+	sum       uint64 // payload's hash when it was sent
 }
 
 // place is an event's position in the order of things: by time, then by the order of scheduling.

@@ -39,10 +39,11 @@ const (
 	Applied                   // note: a member has applied an entry
 	Judged                    // note: something else that must not differ
 	TurnEnd                   // a turn that several calls share ends
+	Greeting                  // a host learns how another one has greeted that does not take its messages
 )
 
 var kindNames = [...]string{"?", "timer", "message", "lane-work", "lane-done", "request", "answer", "client", "fault",
-	"disk-write", "disk-sync", "disk-names", "sent", "boot", "crash", "applied", "judged", "turn-end"}
+	"disk-write", "disk-sync", "disk-names", "sent", "boot", "crash", "applied", "judged", "turn-end", "greeting"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -75,6 +76,7 @@ type Counts struct {
 	UndoneNames                       uint64 // changes of names that a crash undid
 	DiskFull, FailedSyncs             uint64
 	Syncs, BytesWritten               uint64
+	Outdated                          uint64 // messages between hosts of which one does not read what the other may send
 	JoinedTurns                       uint64 // calls into a turn that others had begun
 }
 
@@ -173,5 +175,6 @@ func (c *Counts) Add(o Counts) {
 	c.FailedSyncs += o.FailedSyncs
 	c.Syncs += o.Syncs
 	c.BytesWritten += o.BytesWritten
+	c.Outdated += o.Outdated
 	c.JoinedTurns += o.JoinedTurns
 }

@@ -42,6 +42,9 @@ func startPinger(t testing.TB, h *Host, peers []port.Peer) *pinger {
 	return p
 }
 
+// Greeted implements Member.
+func (p *pinger) Greeted(port.MemberID, port.Formats) {}
+
 func (p *pinger) beat(n byte) {
 	due := p.clock.Now().Add(50 * time.Millisecond)
 	for _, peer := range p.host.peers {

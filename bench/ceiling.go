@@ -14,7 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ceiling answers Put and Range with fixed messages of the size a real server would send. It shows what gRPC alone costs.
+// ceiling answers Put and Range with fixed messages of the size a real server would send. It shows what gRPC alone costs. (ceilingWatch is
+// the same for watchers that catch up.)
 type ceiling struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedMaintenanceServer
@@ -46,14 +47,16 @@ func serveCeiling(addr string, valueBytes int) error {
 	server := grpc.NewServer(ceilingOptions()...)
 	pb.RegisterKVServer(server, s)
 	pb.RegisterMaintenanceServer(server, s)
+	pb.RegisterWatchServer(server, &ceilingWatch{head: head, valueBytes: valueBytes})
 	return server.Serve(listener)
 }
 
-// ceilingOptions are those that detcd's gRPC server (netio/door/services) is made with, as far as they bear on the cost of a call: all but its codec
-// and its interceptors, which are detcd's own work.
+// ceilingOptions are those that detcd's gRPC server (netio/door/services) is made with, as far as they bear on the cost of a call: all but
+// its interceptors, which are detcd's own work, as is what its codec does for calls.
 func ceilingOptions() []grpc.ServerOption {
 	const overhead, buffer = 512 << 10, 64 << 10
 	return []grpc.ServerOption{
+		ceilingCodecOption(),
 		grpc.MaxRecvMsgSize(1.5*1024*1024 + overhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(math.MaxUint32),

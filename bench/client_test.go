@@ -153,21 +153,7 @@ func TestCaller_ContextEndsAHangingCall(t *testing.T) {
 }
 
 func TestLoad_MeasuresAgainstTheCeiling(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	listener.Close()
-	go serveCeiling(addr, 256) // ends with the test process
-	conn, err := connect(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := pb.NewMaintenanceClient(conn).Status(t.Context(), &pb.StatusRequest{}, grpc.WaitForReady(true)); err != nil {
-		t.Fatal(err)
-	}
+	addr := serveCeilingHere(t)
 	for _, kind := range []op{opPut, opLinearizable, opSerializable} {
 		for _, clients := range []int{1, 8} {
 			l := load{op: kind, clients: clients, conns: max(1, clients/4), keys: keys{space: 10, valueBytes: 256}, measure: 50 * time.Millisecond}
@@ -179,6 +165,42 @@ func TestLoad_MeasuresAgainstTheCeiling(t *testing.T) {
 			if err != nil || r.errors > 0 || r.requests == 0 || r.p50 == 0 || r.p99 < r.p50 || r.serverCPU != time.Second || r.rss != 7 {
 				t.Errorf("%s with %d clients: %+v, %v", kind, clients, r, err)
 			}
+		}
+	}
+}
+
+// serveCeilingHere serves the ceiling within the test process until that ends.
+func serveCeilingHere(t *testing.T) (addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = listener.Addr().String()
+	listener.Close()
+	go serveCeiling(addr, 256) // ends with the test process
+	conn, err := connect(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := pb.NewMaintenanceClient(conn).Status(t.Context(), &pb.StatusRequest{}, grpc.WaitForReady(true)); err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// A watcher that catches up is sent what the load checks: each revision once, in order, in messages as large as detcd's.
+func TestReplay_MeasuresAgainstTheCeiling(t *testing.T) {
+	addr := serveCeilingHere(t)
+	r := replayLoad{revisions: 10_000, keys: 1, valueBytes: 256, scratch: new([]byte)}
+	head, err := settledRevision(t.Context(), []string{addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, messages, err := r.replay(t.Context(), addr, head); err != nil || messages < 2 || messages > 5 {
+			t.Errorf("%d responses, %v", messages, err)
 		}
 	}
 }

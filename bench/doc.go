@@ -7,7 +7,7 @@
 //     operating system accounts it), resident memory, and detcd's share of etcd's figures. A gRPC server that does nothing, in a process
 //     of its own, shows the ceiling: what is left when the database is taken away.
 //   - Workloads (workload.go), each with fresh servers and figures of its own: very many watchers of one range (watch.go), one that catches
-//     up on what it missed (replay.go), leases that are renewed (lease.go), all of many keys at once (bigrange.go), a follower that missed something (catchup.go). They check what they are sent: a server that drops an event,
+//     up on what it missed (replay.go; also beside a server that does nothing, ceilingwatch.go), leases that are renewed (lease.go), all of many keys at once (bigrange.go), a follower that missed something (catchup.go). They check what they are sent: a server that drops an event,
 //     loses a lease or leaves out a key fails the run, however fast it is.
 //
 // The load generator writes gRPC's HTTP/2 frames itself (rawclient.go, rawstream.go) and reads of answers only what it must (scan.go):

@@ -35,6 +35,7 @@ const (
 func (replayLoad) kind() string             { return "replay" }
 func (replayLoad) offered(members int) bool { return members == 1 }
 func (r replayLoad) lasts() time.Duration   { return r.measure }
+func (r replayLoad) ceilingValueBytes() int { return r.valueBytes }
 func (r replayLoad) load() string {
 	return fmt.Sprintf("%d revisions of %d keys, values of %d bytes", r.revisions, r.keys, r.valueBytes)
 }

@@ -162,6 +162,18 @@ func (p plan) runWorkloads(ctx context.Context, o options, dir string) ([]outcom
 // alone is a workload that takes so much memory that each contender is run by itself, and once.
 type alone interface{ alone() bool }
 
+// ceilinged is a workload that the server which does nothing can serve. It needs no preparation there.
+type ceilinged interface{ ceilingValueBytes() int }
+
+// ceilingFor says whether that server takes part, and how large its values are.
+func (o options) ceilingFor(w workload) (valueBytes int, ok bool) {
+	c, ok := w.(ceilinged)
+	if !ok || o.only != "" {
+		return 0, false
+	}
+	return c.ceilingValueBytes(), true
+}
+
 func (p plan) runWorkload(ctx context.Context, o options, dir string, members int, w workload) ([]outcome, error) {
 	if _, ok := w.(alone); !ok {
 		return p.runTogether(ctx, o, dir, members, w)
@@ -192,6 +204,14 @@ func (p plan) runTogether(ctx context.Context, o options, dir string, members in
 		if err := w.prepare(ctx, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
+	}
+	if valueBytes, ok := o.ceilingFor(w); ok {
+		c, err := startCeiling(ctx, dir, valueBytes)
+		if err != nil {
+			return nil, err
+		}
+		defer c.stop()
+		contenders = append(contenders, c)
 	}
 	rounds, failed := map[*cluster][][]figure{}, map[*cluster]string{}
 	for round := range o.workloadRounds() {
@@ -249,7 +269,8 @@ as fast as they are answered, but no more than so many puts ahead of the average
 and the delays are those of a server at its limit. An event counts once for each watcher that gets it; responses are not counted. Every run checks that each
 watcher got every event exactly once and in order. Server CPU includes the puts'. RSS is the sum of the members' peaks.`,
 		"replay": `One watcher begins at the first of many revisions when all of them have happened, and is done when it has every event; then the next one begins.
-Nothing is written meanwhile. Every run checks that each event came once and in order. Responses are those of one watcher. RSS is the peak.`,
+Nothing is written meanwhile. Every run checks that each event came once and in order. Responses are those of one watcher. RSS is the peak. The ceiling is a server
+that sends answers of the same size, which were encoded before: what gRPC, the kernel and the load generator take by themselves.`,
 		"catchup": `A follower's process is stopped (SIGSTOP) and goes on (SIGCONT) while puts of random keys begin at even intervals. It is level when it has
 applied what the leader had applied half a second ago at most. Snapshots are those that the leader has sent by three seconds later. RSS are the peaks from where the
 process goes on until then. Each contender runs by itself, once.`,

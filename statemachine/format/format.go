@@ -26,8 +26,8 @@ const (
 const (
 	// Oldest is the oldest version that this build reads, and the one in which it founds a cluster.
 	Oldest = Batches
-	// Newest is the newest version that this build reads. A build with the tag detcd_oldformat knows one version less: with it, tests have
-	// clusters of two builds.
+	// Newest is the newest version that this build reads. A build with the tag detcd_oldformat knows one version less, for
+	// clusters of two builds made by hand. Tests and the simulator use node.Config.KnownFormat for that.
 	Newest = newest
 )
 

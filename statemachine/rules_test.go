@@ -92,6 +92,22 @@ func TestApply_BatchAtMostOnce(t *testing.T) {
 	}
 }
 
+// Sequences start at 1. No member proposes number 0, and who is sent it all the same must not take it for another number.
+func TestApply_NothingHasSequence0(t *testing.T) {
+	m := newMember()
+	for incarnation := range uint64(3) {
+		if _, fresh := m.batch(9, incarnation, 0, put("k", "")); fresh {
+			t.Errorf("incarnation %d: applied", incarnation)
+		}
+	}
+	if _, fresh := m.batch(9, 2, 1024, put("k", "")); !fresh {
+		t.Error("number 1024 is taken for number 0")
+	}
+	if v := m.Publish(); v.StateHash() != v.ScanStateHash() {
+		t.Error("the state hash is not that of the state")
+	}
+}
+
 func TestSeen_TellsWhatABatchWouldBe(t *testing.T) {
 	m := newMember()
 	for _, sequence := range []uint64{1, 2, 4, 900, 1500, 1499, 3000, 3001} {

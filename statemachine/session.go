@@ -25,10 +25,10 @@ func (s *sequences) has(seq uint64) bool { return s.applied[seq%sessionWindow/64
 func (s *sequences) set(seq uint64)      { s.applied[seq%sessionWindow/64] |= 1 << (seq % 64) }
 func (s *sequences) clear(seq uint64)    { s.applied[seq%sessionWindow/64] &^= 1 << (seq % 64) }
 
-// seen says that the batch was applied, or is given up on.
+// seen says that the batch was applied, or is given up on. Number 0, which nothing has, always is.
 func (s *sequences) seen(incarnation, seq uint64) bool {
 	if incarnation != s.incarnation {
-		return incarnation < s.incarnation
+		return incarnation < s.incarnation || seq == 0
 	}
 	return seq <= s.floor || seq-s.floor <= sessionWindow && s.has(seq)
 }

@@ -232,8 +232,11 @@ func (w *Window[Q, A, L]) walk(landed bool, yield func(*Flight[Q, A, L]) bool) {
 	w.sweep()
 }
 
-// Find returns the flight under way that has a number, nil if there is none.
+// Find returns the flight under way that has a number, nil if there is none. None has the number 0.
 func (w *Window[Q, A, L]) Find(number uint64) *Flight[Q, A, L] {
+	if number == 0 {
+		return nil
+	}
 	for _, f := range w.flights {
 		if f.Number == number && !f.over && !f.landed {
 			return f

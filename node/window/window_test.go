@@ -248,6 +248,17 @@ func TestWindow_EachSendingHasANumberOfItsOwn(t *testing.T) {
 	}
 }
 
+// Number 0 is that of no sending, so no answer finds a flight by it.
+func TestWindow_WhatWasNotSentHasNoNumber(t *testing.T) {
+	o := newOwner(Options{UnderWay: 1, Renumber: true})
+	o.mute = true
+	o.Add(o.now, 1, 0, func(string, error) {})
+	o.Fill(o.now)
+	if f := o.Find(0); f != nil {
+		t.Errorf("found %v", asks(f))
+	}
+}
+
 func TestWindow_AFlightTimesOutWithItsOldest(t *testing.T) {
 	o := newOwner(Options{UnderWay: 1, Timeout: 10 * time.Second})
 	o.add(1)

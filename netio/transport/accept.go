@@ -168,11 +168,12 @@ func (p *peer) hear(conn net.Conn, reads format.Range) {
 	p.incoming, p.incomingReads = conn, reads
 	p.stats.incomingSince.Store(time.Now().UnixNano())
 	p.mu.Unlock()
-	if p.wanted.Err() != nil || p.t.readable(reads) != nil { // the peer was removed, or outdated, meanwhile, and remove or outdate did not see this connection
-		return
+	// Where the peer was removed or outdated meanwhile, remove or outdate may not have seen this connection.
+	err := p.t.readable(reads)
+	if err == nil && p.wanted.Err() == nil {
+		p.hurry() // a peer that dials can be dialled
+		err = p.hearMessages(conn)
 	}
-	p.hurry() // a peer that dials can be dialled
-	err := p.hearMessages(conn)
 	p.mu.Lock()
 	current := p.incoming == conn
 	if current {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
 func TestTransport_RefusesStrangers(t *testing.T) {
@@ -63,6 +64,20 @@ func TestTransport_RefusesOtherVersions(t *testing.T) {
 			t.Errorf("versions %d to %d: answer %+v, error %v; want %v", c.oldest, c.newest, answer, err, c.want)
 		}
 		_ = conn.Close()
+	}
+}
+
+// The cluster's format version may grow between a peer's greeting and its first message.
+func TestTransport_APeerOutdatedSinceItsGreetingIsNotHeard(t *testing.T) {
+	host := open(t, 1, nil)
+	host.SetPeers([]port.Peer{{ID: 2, URLs: []string{"http://127.0.0.1:1"}}})
+	host.SetFormats(port.Formats{Reads: format.Range{Oldest: 1, Newest: 2}, Needs: 2})
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	host.peer(2).hear(here, format.Range{Oldest: 1, Newest: 1})
+	if p, _ := host.Peer(2); !p.HeardSince.IsZero() {
+		t.Errorf("heard since %v, though nothing that it says is", p.HeardSince)
 	}
 }
 

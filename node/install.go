@@ -17,6 +17,7 @@ func (m *Member) installs(msg *raftpb.Message) func() {
 	}
 	meta := msg.GetSnapshot().GetMetadata()
 	a := m.transfers.take(meta.GetIndex(), meta.GetTerm())
+	m.versions.noteSnapshot(a.Machine.Format(), meta.GetIndex())
 	return func() { m.install(a) }
 }
 

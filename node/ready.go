@@ -62,8 +62,9 @@ func holdVoteRequests(messages []*raftpb.Message) []*raftpb.Message {
 func (m *Member) dispatch(msg *raftpb.Message) {
 	switch msg.GetTo() {
 	case raft.LocalAppendThread:
-		m.versions.note(msg.GetEntries())
-		m.writer.add(msg, m.installs(msg))
+		install := m.installs(msg)
+		m.versions.note(msg.GetEntries()) // after the snapshot: the message's entries follow it
+		m.writer.add(msg, install)
 	case raft.LocalApplyThread:
 		for _, e := range msg.GetEntries() {
 			if m.apply(e); m.failed != nil {

@@ -31,8 +31,8 @@ type versions struct {
 	greeted map[port.MemberID]port.Formats
 	// asked is the version that this leader has asked for in its term; 0: none.
 	asked format.Version
-	// logged is the newest version that an entry of the log has which is not applied, and loggedAt the index of the first of that version; 0: none is
-	// newer than the cluster's.
+	// logged is the newest version that an entry of the log has which is not applied, or a received snapshot that is not installed yet, and loggedAt the
+	// index of the first of that version; 0: none is newer than the cluster's.
 	logged   format.Version
 	loggedAt uint64
 	// told is what the network was told last.
@@ -96,6 +96,15 @@ func (v *versions) note(entries []*raftpb.Entry) {
 		if n := statemachine.Needs(e.GetData()); n > max(v.machine.Format(), v.logged) {
 			v.logged, v.loggedAt = n, e.GetIndex()
 		}
+	}
+	v.tell()
+}
+
+// noteSnapshot looks at a snapshot that takes the place of the whole log.
+func (v *versions) noteSnapshot(version format.Version, index uint64) {
+	v.logged, v.loggedAt = 0, 0
+	if version > v.machine.Format() {
+		v.logged, v.loggedAt = version, index
 	}
 	v.tell()
 }

@@ -60,6 +60,7 @@ func (v *versions) tick(port.Instant) {
 	v.raise(to, func(_ Applied, err error) {
 		if err != nil {
 			v.asked = 0
+			v.tell() // if it is in the log, that is known from there
 		}
 	})
 }

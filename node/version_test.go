@@ -5,6 +5,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/detcd/detcd/node/port"
 	"github.com/detcd/detcd/statemachine/format"
@@ -59,4 +61,38 @@ func TestVersions_ARaiseThatASnapshotReplacesIsForgotten(t *testing.T) {
 	if five.failed != nil {
 		t.Errorf("the older build ends: %v", five.failed)
 	}
+}
+
+// Raft drops the raise while leadership is being handed over. Then nothing that the leader has needs the next version, and it must not say so: a member that steps
+// back just then would end.
+func TestVersions_ARaiseThatIsDroppedIsNotNeeded(t *testing.T) {
+	c := newSeats(t, 3, nil)
+	three := c.seat(3)
+	three.known = format.Batches
+	for _, s := range c.seats {
+		s.open()
+	}
+	one := c.elect(1)
+	handed := 0
+	c.lose = func(from, to port.MemberID, payload []byte) bool {
+		msg := &raftpb.Message{}
+		lost := payload[0] == kindRaft && proto.Unmarshal(payload[1:], msg) == nil && msg.GetType() == raftpb.MsgTimeoutNow
+		if lost {
+			handed++
+		}
+		return lost
+	}
+	one.turn(func() { one.member.raft.TransferLeader(2) })
+	three.kill()
+	three.known = format.Envelopes
+	three.open()
+	dropped := func() uint64 { return one.member.proposals.window.Failed() }
+	c.until("a raise is dropped", func() bool { return dropped() > 0 })
+	if handed == 0 || one.member.role != Leader {
+		t.Fatalf("handed over %d times, %v", handed, one.member.role)
+	}
+	if one.formats.Needs != format.Batches {
+		t.Errorf("the leader needs format version %d, and all that it has is of version %d", one.formats.Needs, one.member.machine.Format())
+	}
+	c.until("the raise is made later", func() bool { return three.member.machine.Format() == format.Envelopes })
 }

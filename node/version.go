@@ -146,7 +146,7 @@ var ErrOutdated = errors.New("this build is too old for the cluster")
 
 // outdatedError says which format version was found, and what to do.
 func (c *core) outdatedError(what string, version format.Version) error {
-	return fmt.Errorf("%w: %s is of format version %d, and this build reads up to version %d. The cluster has gone on to that version since all of its members could read it, "+
+	return fmt.Errorf("%w: %s is of format version %d, and this build reads up to version %d. The cluster has gone on to that version, or is about to, since all of its members could read it, "+
 		"and it does not go back. Start a newer build of detcd on this data directory; there is nothing wrong with it", ErrOutdated, what, version, c.config.KnownFormat)
 }
 

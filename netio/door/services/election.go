@@ -36,7 +36,7 @@ func serveObserve(self any, stream grpc.ServerStream) error {
 		case <-stream.Context().Done():
 			return ended(stream.Context())
 		case err := <-finished:
-			return err
+			return unlessEnded(stream.Context(), err)
 		}
 	}
 }

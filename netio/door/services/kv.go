@@ -48,7 +48,7 @@ func serveRangeStream(self any, stream grpc.ServerStream) error {
 	}
 	chunks, err := carry(stream.Context(), srv, &call.OpenRangeStream, r)
 	if err != nil {
-		return err
+		return unlessEnded(stream.Context(), err)
 	}
 	srv.traffic.operations.ranges.Add(1)
 	for !chunks.Done() {

@@ -107,6 +107,14 @@ func ended(ctx context.Context) error {
 	return status.FromContextError(cause).Err()
 }
 
+// unlessEnded is the error of a call that a stream has made. Where the stream's end has ended the call, it is what has ended the stream.
+func unlessEnded(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ended(ctx)
+	}
+	return err
+}
+
 // Context implements grpc.ServerStream.
 func (s *stream) Context() context.Context { return s.ctx }
 

@@ -19,13 +19,15 @@ type Caller struct {
 	AuthRevision uint64
 	// RequiresLeader says that the client wants no answer from a member that knows of no leader.
 	RequiresLeader bool
+	// Gone says that the client waits no longer, as the call comes: ErrClientGone or ErrClientLate. Nil: it waits.
+	Gone error
 	// known: it is one that has passed the gate already.
 	known bool
 }
 
 // inside is the caller of the calls that a call makes on its way. The client's condition was checked as the first one entered, and who the caller is, too.
 func (c Caller) inside() Caller {
-	c.RequiresLeader, c.known = false, true
+	c.RequiresLeader, c.Gone, c.known = false, nil, true
 	return c
 }
 
@@ -49,6 +51,7 @@ type Local interface {
 //
 //  1. The client's condition (requiresLeader). It comes with the call, not with the request: a stream has no request yet. etcd looks at it first, too.
 //  2. Shape (Unary.Begin): a request that no member would take is refused before anything is looked up for it, and certainly had no effect.
+//     Where the client waits no longer (Caller.Gone), the call ends here, too.
 //  3. Who (Authenticate): what follows may depend on it, and costs more.
 //  4. What this member can do now (able, overQuota). A learner has no say in the cluster, so it serves what it knows itself. The quota comes after that, as a
 //     learner raises no alarm. Two refusals are not the gate's: the member counts what waits in it, and answers "too many requests" as a request reaches it;

@@ -74,6 +74,10 @@ func (p *Pending[Req, Resp]) Begin(g *Gate, at Local, who Caller, u *Unary[Req, 
 	if p.step, p.err = u.Begin(g.Limits, r); p.err != nil {
 		return
 	}
+	// A client may make requests and reset them at once, as fast as it can send. What each costs is then a goroutine, and little more.
+	if p.err = Impatient(who.Gone, p.step.Way); p.err != nil {
+		return
+	}
 	if p.err = g.know(&who, at); p.err != nil {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 
 // callerOf is who makes the call of a context. Nobody proves who it is yet.
 func callerOf(ctx context.Context) call.Caller {
-	return call.Caller{RequiresLeader: requiresLeader(ctx)}
+	return call.Caller{RequiresLeader: requiresLeader(ctx), Gone: patience(ctx.Err())}
 }
 
 // requiresLeader says that the client wants no answer from a member that knows of no leader.
@@ -29,7 +29,7 @@ func carry[Req, Resp any](ctx context.Context, srv *Server, u *call.Unary[Req, R
 	p.Begin(srv.gate, srv.backend, callerOf(ctx), u, r)
 	for need := p.Next(); need.Kind != call.Nothing; need = p.Next() {
 		var got call.Result
-		// A client may make requests and reset them at once, as fast as it can send. What each costs is then a goroutine, and little more.
+		// The client may have gone between two waits.
 		if got.Err = ctx.Err(); got.Err == nil && need.Kind != call.Work {
 			got = srv.backend.Wait(ctx, need)
 		}

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -27,6 +30,23 @@ func TestDoor_ARequestOfAStreamThatIsGoneIsNotBegun(t *testing.T) {
 	before := b.Status().Applied
 	if _, err := carry(ctx, d, &call.Put, &pb.PutRequest{Key: []byte("a")}); status.Code(err) != codes.Canceled || b.Status().Applied != before {
 		t.Errorf("a put: error %v, applied %d after %d", err, b.Status().Applied, before)
+	}
+}
+
+// A client that is gone is no reason to say that an alarm is raised: none is.
+func TestDoor_ARequestOfAStreamThatIsGoneRaisesNoAlarm(t *testing.T) {
+	b := doortest.NewSingle()
+	b.Put("k", "v")
+	core, lines := observer.New(zap.InfoLevel)
+	d, _ := openedServer(t, b, func(c *Config) { c.Limits.QuotaBytes, c.Logger = 1, zap.New(core) })
+	defer closed(d, context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := carry(ctx, d, &call.Put, &pb.PutRequest{Key: []byte("a")}); err != rpctypes.ErrGRPCCanceled {
+		t.Errorf("error %v, want %v", err, rpctypes.ErrGRPCCanceled)
+	}
+	if lines.Len() > 0 {
+		t.Errorf("logged %v", lines.All())
 	}
 }
 

@@ -14,8 +14,16 @@ func TestTransport_Contract(t *testing.T) {
 		s := porttest.Stations{
 			URLs: func(id port.MemberID) []string { return []string{all[id-1].url} },
 			Arrived: func(id port.MemberID) (messages []porttest.Message) {
-				for _, a := range all[id-1].inbox.all() {
+				arrived, told := all[id-1].inbox.all(), all[id-1].inbox.told()
+				next := 0
+				for _, a := range arrived {
+					for ; next < a.before; next++ {
+						messages = append(messages, porttest.Message{From: told[next].from, Formats: &told[next].formats})
+					}
 					messages = append(messages, porttest.Message{From: a.from, Payload: a.payload})
+				}
+				for ; next < len(told); next++ {
+					messages = append(messages, porttest.Message{From: told[next].from, Formats: &told[next].formats})
 				}
 				return messages
 			},

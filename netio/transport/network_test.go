@@ -24,19 +24,34 @@ type inbox struct {
 	mu       sync.Mutex
 	changed  chan struct{}
 	messages []arrival
+
+	greetings []told
 }
 
 type arrival struct {
 	from    port.MemberID
 	payload []byte
+	before  int // how many greetings came before it
+}
+
+// told is what a member was told that another one says of format versions.
+type told struct {
+	from    port.MemberID
+	formats port.Formats
 }
 
 func (b *inbox) deliver(from port.MemberID, payload []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.messages = append(b.messages, arrival{from, payload})
+	b.messages = append(b.messages, arrival{from, payload, len(b.greetings)})
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+func (b *inbox) greeted(from port.MemberID, f port.Formats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.greetings = append(b.greetings, told{from, f})
 }
 
 // all returns what has arrived so far.
@@ -44,6 +59,13 @@ func (b *inbox) all() []arrival {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.messages)
+}
+
+// told returns what was said of format versions so far.
+func (b *inbox) told() []told {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.greetings)
 }
 
 // wait waits until what has arrived satisfies ok.
@@ -120,7 +142,7 @@ func openOn(t *testing.T, id port.MemberID, url string, serve *tls.Config, chang
 	if a, ok := listeners[0].Addr().(*net.TCPAddr); ok {
 		s.url = url[:strings.Index(url, "127")] + a.String()
 	}
-	c := Config{Self: id, Cluster: testCluster, Listeners: listeners, Deliver: s.inbox.deliver, Logger: s.log,
+	c := Config{Self: id, Cluster: testCluster, Listeners: listeners, Deliver: s.inbox.deliver, Greeted: s.inbox.greeted, Logger: s.log,
 		PingInterval: 20 * time.Millisecond, BackoffMax: 50 * time.Millisecond}
 	if change != nil {
 		change(&c)

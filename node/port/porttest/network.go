@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/detcd/detcd/node/port"
+	"github.com/detcd/detcd/statemachine/format"
 )
 
-// Message is one that has arrived.
+// Message is one that has arrived, or, with Formats, what a member was told that another one says of format versions.
 type Message struct {
 	From    port.MemberID
 	Payload []byte
+	Formats *port.Formats
 }
 
 // Stations are members 1 to n on a network under test, who know nobody yet.
@@ -20,7 +22,7 @@ type Stations struct {
 	Networks []port.Network
 	// URLs returns where a member is.
 	URLs func(id port.MemberID) []string
-	// Arrived returns what has arrived at a member so far.
+	// Arrived returns what has arrived at a member so far, and what it was told of format versions, in the order in which it heard of it.
 	Arrived func(id port.MemberID) []Message
 	// Advance lets a little time pass.
 	Advance func()
@@ -40,6 +42,7 @@ func TestNetwork(t *testing.T, join func(t *testing.T, n int) Stations) {
 		{"UnknownMembersAreLostMessages", unknownIsLost},
 		{"NobodyIsHeardBeforeSetPeers", nobodyBefore},
 		{"WhoIsLeftOutIsNotHeard", leftOut},
+		{"WhoDoesNotReadWhatIsNeededIsNotHeard", outdated},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, join(t, 3)) })
 	}
@@ -59,7 +62,7 @@ func (s Stations) introduce(members []port.MemberID, to ...port.MemberID) {
 // arrived tells whether a payload has come from a member to another.
 func (s Stations) arrived(from, to port.MemberID, payload []byte) bool {
 	for _, m := range s.Arrived(to) {
-		if m.From == from && bytes.Equal(m.Payload, payload) {
+		if m.From == from && m.Formats == nil && bytes.Equal(m.Payload, payload) {
 			return true
 		}
 	}
@@ -100,6 +103,9 @@ func messagesArrive(t *testing.T, s Stations) {
 	}
 	for _, to := range everybody {
 		for _, m := range s.Arrived(to) {
+			if m.Formats != nil {
+				continue
+			}
 			if !sent[string(m.Payload)] || !bytes.HasPrefix(m.Payload, fmt.Appendf(nil, "%d to %d,", m.From, to)) {
 				t.Errorf("%.40q came to %d from %d, which never sent it there", m.Payload, to, m.From)
 			}
@@ -158,4 +164,81 @@ func leftOut(t *testing.T, s Stations) {
 	s.introduce(everybody, 1)
 	s.reach(t, 1, 3, port.Normal, []byte("after"))
 	s.reach(t, 3, 1, port.Normal, []byte("after"))
+}
+
+var (
+	older   = port.Formats{Reads: format.Range{Oldest: 1, Newest: 1}, Needs: 1}
+	newer   = port.Formats{Reads: format.Range{Oldest: 1, Newest: 2}, Needs: 1}
+	goneOn  = port.Formats{Reads: format.Range{Oldest: 1, Newest: 2}, Needs: 2}
+	formats = []port.Formats{newer, newer, older}
+)
+
+// outdated has member 1 go on to a format version that member 3 does not read: neither hears the other, and 2 goes on with both. Then 3 is upgraded.
+func outdated(t *testing.T, s Stations) {
+	for i, f := range formats {
+		s.Networks[i].SetFormats(f)
+	}
+	s.introduce(everybody, everybody...)
+	for _, from := range everybody {
+		for _, to := range everybody {
+			if from != to {
+				s.reach(t, from, to, port.Normal, []byte("before"))
+				s.checkTold(t, from, to, []byte("before"), formats[from-1])
+			}
+		}
+	}
+	s.Networks[0].SetFormats(goneOn)
+	for i := range 20 {
+		s.Networks[0].Send(3, port.Normal, []byte("outdated"))
+		s.Networks[2].Send(1, port.Normal, []byte("outdated"))
+		note := fmt.Appendf(nil, "note %d", i)
+		s.reach(t, 1, 2, port.Normal, note)
+		s.reach(t, 2, 1, port.Normal, note)
+		s.reach(t, 2, 3, port.Normal, note)
+		s.reach(t, 3, 2, port.Normal, note)
+	}
+	if s.arrived(1, 3, []byte("outdated")) {
+		t.Error("member 1 sent to one that does not read what it needs")
+	}
+	if s.arrived(3, 1, []byte("outdated")) {
+		t.Error("member 1 listened to one that does not read what it needs")
+	}
+	s.awaitTold(t, 1, 3, goneOn)
+	s.Networks[2].SetFormats(newer)
+	for _, p := range [][2]port.MemberID{{1, 3}, {3, 1}} {
+		s.reach(t, p[0], p[1], port.Normal, []byte("after"))
+	}
+	s.checkTold(t, 3, 1, []byte("after"), newer)
+}
+
+// checkTold checks what a member was told last of another one's format versions before it heard a payload from it.
+func (s Stations) checkTold(t *testing.T, from, to port.MemberID, payload []byte, want port.Formats) {
+	t.Helper()
+	var told *port.Formats
+	for _, m := range s.Arrived(to) {
+		switch {
+		case m.From != from:
+		case m.Formats != nil:
+			told = m.Formats
+		case bytes.Equal(m.Payload, payload):
+			if told == nil || *told != want {
+				t.Errorf("before %d heard %q from %d it was told %+v, want %+v", to, payload, from, told, want)
+			}
+			return
+		}
+	}
+}
+
+// awaitTold lets time pass until a member was told of another one's format versions.
+func (s Stations) awaitTold(t *testing.T, from, to port.MemberID, want port.Formats) {
+	t.Helper()
+	for range patience {
+		for _, m := range s.Arrived(to) {
+			if m.From == from && m.Formats != nil && *m.Formats == want {
+				return
+			}
+		}
+		s.Advance()
+	}
+	t.Fatalf("%d was not told that %d says %+v", to, from, want)
 }

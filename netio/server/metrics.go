@@ -129,6 +129,7 @@ func newMemberMetrics(s *Server) (all []prometheus.Collector) {
 	gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed.", func() float64 { return float64(s.driver.Status().Committed) })
 	gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied.", func() float64 { return float64(s.driver.Status().Applied) })
 	gauge("detcd_pinned_views", "States in use besides the newest one; one that is held for long keeps compaction from freeing memory.", func() float64 { return float64(s.driver.Status().PinnedViews) })
+	gauge("detcd_format_version", "The cluster's format version; a member whose build does not read it can't take part.", func() float64 { return float64(s.driver.Status().Format) })
 	gauge("etcd_server_proposals_pending", "The current number of pending proposals to commit.", func() float64 { return float64(s.driver.Status().PendingProposals) })
 	gauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.", func() float64 { return float64(s.quota) })
 	gauge("etcd_mvcc_db_total_size_in_bytes", "Total size of the underlying database physically allocated in bytes.", view(func(v *statemachine.View) int64 { total, _ := v.Sizes(); return total }))

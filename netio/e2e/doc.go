@@ -5,6 +5,8 @@
 // (tests about detcd's own files are skipped then), and together with -rewrite writes the expected answers anew in testdata. They
 // are etcd's answers, never detcd's.
 //
+// DETCD_E2E_OLD=/path/to/detcd names an earlier build of detcd, of which a cluster is upgraded then. Its format versions must be older than this one's.
+//
 // DETCD_E2E_LOGS=/a/directory keeps what all members printed.
 //
 // DETCD_E2E=full runs the long forms and holds detcd to the times it promises; otherwise those get some slack, since the tests

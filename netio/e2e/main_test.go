@@ -97,8 +97,9 @@ var buildOurEtcdctl = sync.OnceValues(func() (string, error) {
 	return path, os.Symlink("detcdctl", path)
 })
 
-func build(out, pkg string) error {
-	if text, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput(); err != nil {
+func build(out, pkg string, flags ...string) error {
+	args := append([]string{"build", "-o", out}, flags...)
+	if text, err := exec.Command("go", append(args, pkg)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, text)
 	}
 	return nil

@@ -30,6 +30,7 @@ type checks struct {
 	// log is all committed requests in order, each batch once, as seen by the first member to apply it.
 	log     []linearizability.Applied
 	next    uint64                       // index of the first entry that no member has applied yet
+	format  format.Version               // the cluster's, before that entry
 	applied map[statemachine.Origin]bool // looked up, never ranged
 	newest  map[uint64]uint64            // a proposer's newest incarnation in the log; looked up, never ranged
 	reached map[*resident]uint64         // what each life has applied up to; looked up, never ranged
@@ -41,7 +42,7 @@ type checks struct {
 }
 
 func newChecks(r *Run) *checks {
-	return &checks{run: r, next: 1, applied: make(map[statemachine.Origin]bool), newest: make(map[uint64]uint64),
+	return &checks{run: r, next: 1, format: format.Oldest, applied: make(map[statemachine.Origin]bool), newest: make(map[uint64]uint64),
 		reached: make(map[*resident]uint64)}
 }
 
@@ -60,6 +61,10 @@ func (c *checks) committed(r *resident, e node.LogEntry) {
 	if err != nil {
 		return // raft's own, or a change of members
 	}
+	if needs := statemachine.Needs(e.Data); b.Raise == 0 && needs > c.format {
+		c.run.fail(&Failure{Promise: "the format version is raised before it is used",
+			Story: fmt.Sprintf("entry %d is written in format version %d, and the cluster's is %d", e.Index, needs, c.format)})
+	}
 	name := b.Origin
 	if c.applied[name] || b.Incarnation < c.newest[b.Proposer] {
 		// The state machine's rule, made anew and naively: a batch counts once, and a batch of a proposer's earlier life does not count after one
@@ -68,6 +73,7 @@ func (c *checks) committed(r *resident, e node.LogEntry) {
 		return
 	}
 	c.applied[name], c.newest[b.Proposer] = true, b.Incarnation
+	c.format = max(c.format, b.Raise)
 	for i, req := range b.Requests {
 		c.log = append(c.log, linearizability.Applied{Index: e.Index, Position: uint32(i), Request: req})
 	}
@@ -196,6 +202,9 @@ func groupServed(m proto.Message) string {
 	key := []byte(nil)
 	switch r := m.(type) {
 	case *pb.TxnRequest:
+		if len(r.GetCompare()) == 0 {
+			return "" // none of theirs: the run has failed already
+		}
 		key = r.GetCompare()[0].GetKey()
 	case *pb.DeleteRangeRequest:
 		key = r.GetKey()

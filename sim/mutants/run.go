@@ -26,19 +26,20 @@ import (
 func main() {
 	seeds := flag.Uint64("seeds", 400, "seeds to try for each mutant")
 	only := flag.String("only", "", "regular expression: which mutants")
+	dir := flag.String("dir", "sim/mutants", "folder with the patches")
 	flag.Parse()
-	if err := run(*seeds, *only); err != nil {
+	if err := run(*seeds, *only, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(seeds uint64, only string) error {
+func run(seeds uint64, only, folder string) error {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	patches, err := filepath.Glob("sim/mutants/*.patch")
+	patches, err := filepath.Glob(filepath.Join(folder, "*.patch"))
 	if err != nil {
 		return err
 	}
